@@ -1,0 +1,1 @@
+"""Attestation: what an execution's evidence is bound to."""

@@ -1,0 +1,1 @@
+"""Clause-Attested Compute: the signed result of one execution and the gate it passes."""

@@ -1,0 +1,59 @@
+"""The CAC gate: the third evaluation of the same rules, and every member of the document held against the ledger.
+
+Invariants:
+- Nothing of the document is believed: it must equal what the ledger would have drafted, member by member.
+- report_data is recomputed; tenant blocks that disagree reject; a draft clause never yields a CAC.
+- The proof itself is verified at the border, over the same bytes, before the gate is asked.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domain.cacs.document import CacRecord, bound_report_data, draft_document
+from domain.executions.events import ExecutionCompleted
+from domain.policies.facts import Resident
+from domain.policies.feasible import feasible, told
+from domain.policies.kinds import Policy
+
+RUN_MEMBERS = frozenset({"outcome", "outputs", "proof"})
+"""Members that the enclave adds."""
+
+
+def rejection(
+    document: Mapping[str, Any],
+    record: CacRecord,
+    completed: ExecutionCompleted,
+    *,
+    policy: Policy,
+    residents: Sequence[Resident],
+    at_ms: int,
+) -> tuple[str, str] | None:
+    """Return (rule, reason) of the first thing that rejects a CAC, or None.
+
+    Args:
+        document: as the enclave signed it; its proof is verified already.
+        record: the ledger's own record of the execution.
+        completed: what the node reported.
+        policy: the effective policy now in force for this workload.
+        residents: who lives on the node now.
+        at_ms: decision time.
+    """
+    queued, appraised, expected = record.queued, record.appraised, record.expected
+    if queued.draft:
+        return "draft", "a draft clause (0.x) never yields a CAC"
+    drafted = draft_document(record)
+    for name in sorted({*drafted, *(set(document) - RUN_MEMBERS)}):
+        if name not in document or name not in drafted or document[name] != drafted[name]:
+            rule = "tenant_info" if name in {"tenant_info", "scope"} else "document"
+            return rule, f"member {name} is not what the ledger recorded"
+    if drafted["report_data"] != bound_report_data(expected, appraised):
+        return "binding", "report_data does not follow from the document"
+    outputs = [{"commitment": completed.output_commitment, "size_bytes": completed.output_bytes}]
+    if document.get("outcome") != completed.outcome or document.get("outputs") != outputs:
+        return "document", "outcome or outputs are not what the node reported"
+    node = expected.node.model_copy(update={"evidence_class": appraised.evidence_class})
+    failed = next((f for f in feasible(policy, queued.facts, node, residents, at_ms) if not f.passed), None)
+    if failed is not None:
+        rule, have, need = told(failed)
+        return rule, f"{rule}: have {have}, need {need}"
+    return None

@@ -1,0 +1,1 @@
+"""Governed programs: metadata, module digest, who may run them."""

@@ -1,0 +1,1 @@
+"""One time-limited attempt on one node, from reservation to reset."""

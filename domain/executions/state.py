@@ -1,0 +1,148 @@
+"""An execution as its own stream tells it."""
+
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import Literal
+
+from domain.errors import RefusedError
+from domain.executions.events import (
+    EnclaveProvisioned,
+    EnclaveStarted,
+    EvidenceAppraised,
+    ExecutionAbandoned,
+    ExecutionChallenged,
+    ExecutionCompleted,
+    ExecutionFaulted,
+    ExecutionReserved,
+    InputsReleased,
+    RetryAuthorized,
+    RetryRefused,
+    RuntimeReset,
+)
+from domain.hashing import sha256_hex
+from domain.message import Event
+
+Status = Literal[
+    "reserved", "challenged", "appraised", "provisioned", "released", "started", "completed", "faulted",
+    "abandoned", "refused",
+]  # fmt: skip
+
+
+NO_REPORT = "0" * 64
+"""What the first report names as its predecessor (wire formats 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Where an execution stands; the events that its gate and CAC refer to are kept as they came."""
+
+    reserved: ExecutionReserved
+    status: Status = "reserved"
+    version: int = 0
+    challenge: ExecutionChallenged | None = None
+    appraised: EvidenceAppraised | None = None
+    released: InputsReleased | None = None
+    completed: ExecutionCompleted | None = None
+    faulted: ExecutionFaulted | None = None
+    reset: bool = False
+    retry_decided: bool = False
+    reports: int = 0
+    last_report: str = NO_REPORT
+
+    @property
+    def id(self) -> str:
+        """Return the execution id."""
+        return self.reserved.execution_id
+
+    @property
+    def terminal(self) -> bool:
+        """Tell whether no report of this execution can change anything any more."""
+        return self.reset or self.status in {"abandoned", "refused"}
+
+
+@singledispatch
+def evolve(event: Event, execution: Execution | None) -> Execution:  # noqa: ARG001 - the default ignores the event
+    """Return the execution after one more event of its stream."""
+    known = _known(execution)
+    return replace(known, version=known.version + 1)
+
+
+@evolve.register
+def _(event: ExecutionReserved, execution: Execution | None) -> Execution:
+    if execution is not None:
+        raise RefusedError("an execution id is used once")
+    return Execution(reserved=event)
+
+
+@evolve.register
+def _(event: ExecutionChallenged, execution: Execution | None) -> Execution:
+    known = _known(execution)
+    return replace(known, status="challenged", challenge=event, version=known.version + 1)
+
+
+@evolve.register
+def _(event: EvidenceAppraised, execution: Execution | None) -> Execution:
+    known = _known(execution)
+    status: Status = "appraised" if event.status == "affirming" else "refused"
+    return _reported(replace(known, status=status, appraised=event, version=known.version + 1), event.evidence)
+
+
+@evolve.register
+def _(event: EnclaveProvisioned, execution: Execution | None) -> Execution:
+    known = _known(execution)
+    return replace(known, status="provisioned" if event.passed else "refused", version=known.version + 1)
+
+
+@evolve.register
+def _(event: InputsReleased, execution: Execution | None) -> Execution:
+    known = _known(execution)
+    return replace(known, status="released", released=event, version=known.version + 1)
+
+
+@evolve.register
+def _(event: EnclaveStarted, execution: Execution | None) -> Execution:
+    known = _known(execution)
+    return _reported(replace(known, status="started", version=known.version + 1), event.report)
+
+
+@evolve.register
+def _(event: ExecutionCompleted, execution: Execution | None) -> Execution:
+    known = _known(execution)
+    return _reported(replace(known, status="completed", completed=event, version=known.version + 1), event.report)
+
+
+@evolve.register
+def _(event: ExecutionFaulted, execution: Execution | None) -> Execution:
+    known = _known(execution)
+    return _reported(replace(known, status="faulted", faulted=event, version=known.version + 1), event.report)
+
+
+@evolve.register
+def _(event: RuntimeReset, execution: Execution | None) -> Execution:
+    known = _known(execution)
+    return _reported(replace(known, reset=True, version=known.version + 1), event.report)
+
+
+@evolve.register
+def _(event: ExecutionAbandoned, execution: Execution | None) -> Execution:  # noqa: ARG001 - only that it happened
+    known = _known(execution)
+    return replace(known, status="abandoned", version=known.version + 1)
+
+
+@evolve.register(RetryAuthorized)
+@evolve.register(RetryRefused)
+def _(event: RetryAuthorized | RetryRefused, execution: Execution | None) -> Execution:  # noqa: ARG001 - see above
+    known = _known(execution)
+    return replace(known, retry_decided=True, version=known.version + 1)
+
+
+def _reported(execution: Execution, report: str | None) -> Execution:
+    if report is None:
+        return execution
+    return replace(execution, reports=execution.reports + 1, last_report=sha256_hex(report.encode()))
+
+
+def _known(execution: Execution | None) -> Execution:
+    if execution is None:
+        raise RefusedError("an execution's stream begins with its reservation")
+    return execution

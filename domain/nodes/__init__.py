@@ -1,0 +1,1 @@
+"""Machines with their operator, country, vendor and platform ids."""

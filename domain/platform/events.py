@@ -1,0 +1,47 @@
+"""Events of the platform log. They hold nothing of a tenant's content."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from domain.message import Event, Value
+from domain.policies.kinds import Word
+
+
+class AdminKey(Value):
+    """An enrolled governance key: RFC 7638 thumbprint, raw Ed25519 public key in hex, and the person behind it."""
+
+    kid: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    public_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    person: Word
+
+
+class Genesis(Event):
+    """The cell begins: nothing else is accepted before it."""
+
+    TOPIC: ClassVar[str] = "platform.genesis.v1"
+
+    cell: Annotated[int, Field(ge=0)]
+    host: str
+    origin: str
+    root_scope: str
+    root_origin: str
+    engine: str
+
+
+class LevelsAdopted(Event):
+    """Priority levels: domains in the order in which they are served; what isn't named comes last."""
+
+    TOPIC: ClassVar[str] = "levels.adopted.v1"
+
+    version: Annotated[int, Field(ge=1)]
+    domains: Annotated[tuple[Word, ...], Field(min_length=1, max_length=64)]
+    statements: tuple[str, ...]
+
+
+class Ticked(Event):
+    """An instant that something waited for has come, and no other input carried time past it."""
+
+    TOPIC: ClassVar[str] = "time.ticked.v1"
+
+    due_ms: Annotated[int, Field(ge=0)]

@@ -1,0 +1,65 @@
+"""What policies are evaluated over: facts of a workload, of a node, and of who lives on a node.
+
+These fields are exactly what `feasible` reads; the class of equal workloads is the digest of them (scheduler design).
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from domain.bounds import Bounds
+from domain.canonical import canonical
+from domain.hashing import sha256_hex
+from domain.identifiers import DaoName, ResourceClass, priority_domain
+from domain.jurisdictions import Country, Jurisdiction
+from domain.message import Value
+from domain.policies.kinds import EvidenceClass, Policy, Word, Words
+
+PlatformId = Annotated[str, Field(pattern=r"^(?:amd|intel|software):[A-Za-z0-9_-]{1,128}$")]
+
+
+class WorkloadFacts(Value):
+    """A workload as a policy sees it."""
+
+    dao: DaoName
+    jurisdiction: Jurisdiction
+    resource_class: ResourceClass
+    bounds: Bounds
+    trigger: Word | None = None
+    tags: Words = ()
+    forbid_tags: Words = ()
+    required_attributes: Words = ()
+
+    @property
+    def domain(self) -> str:
+        """Return the priority domain: the first part of the resource class."""
+        return priority_domain(self.resource_class)
+
+    def class_key(self, policy: Policy, slot: int) -> str:
+        """Return the key of the class of equal workloads: tenant, facts and effective policy."""
+        shape = {"slot": slot, "facts": self.model_dump(mode="json"), "policy": policy.model_dump(mode="json")}
+        return sha256_hex(canonical(shape))[:32]
+
+
+class NodeFacts(Value):
+    """A node as a policy sees it: from its credential, its enrolment and (once appraised) its evidence."""
+
+    node: Word
+    operator: Word
+    country: Country
+    vendor: Word
+    pool: Word = "primary"
+    memory_bytes: Annotated[int, Field(ge=1)]
+    slots: Annotated[int, Field(ge=1, le=4096)]
+    attributes: Words = ()
+    platform_ids: Annotated[tuple[PlatformId, ...], Field(max_length=16)] = ()
+    evidence_class: EvidenceClass = "software"
+    admits: Annotated[tuple[DaoName, ...], Field(max_length=256)] | None = None
+
+
+class Resident(Value):
+    """An execution that lives on a node now: its facts and the policy that it brought along."""
+
+    execution_id: str
+    workload: WorkloadFacts
+    policy: Policy

@@ -1,0 +1,197 @@
+"""The one evaluation of policies: queue, provisioning, CAC gate, explanation and audit all call `feasible`.
+
+Invariants:
+- Total and pure: the same facts give the same findings in the same order, at every gate.
+- Every rule must hold. A rule that can't be evaluated (a machine without a platform id) does not hold.
+- Co-location is symmetric: newcomer against residents and residents against newcomer.
+- A finding says what it is about. Findings about residents are never told to a tenant (wire formats 9): they and
+  capacity are one reason, `no_node_now`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from domain.jurisdictions import countries_within
+from domain.policies.facts import NodeFacts, Resident, WorkloadFacts
+from domain.policies.kinds import (
+    DomainBesideTrigger,
+    Evidence,
+    InCountry,
+    IndependentAttestations,
+    MaximumBounds,
+    NoColocation,
+    Nodes,
+    Operators,
+    Policy,
+    Rule,
+    Validity,
+)
+
+About = Literal["workload", "node", "residents"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule's verdict: what it was about, what there was (`have`) and what it asks for (`need`)."""
+
+    rule: str
+    about: About
+    passed: bool
+    have: str
+    need: str
+
+
+def feasible(
+    policy: Policy, workload: WorkloadFacts, node: NodeFacts, residents: Sequence[Resident], at_ms: int
+) -> tuple[Finding, ...]:
+    """Evaluate every rule for one workload on one node at one instant.
+
+    Args:
+        policy: the effective policy (tenant's and clause's rules together).
+        workload: the newcomer.
+        node: the candidate; at provisioning and CAC gate with the evidence class as appraised.
+        residents: who lives there now, the newcomer left out.
+        at_ms: decision time.
+
+    Returns:
+        One finding per rule and subject. The placement is allowed iff all passed.
+    """
+    return (
+        *findings_of_workload(policy, workload, at_ms),
+        *findings_of_node(policy, workload, node),
+        *_together(policy, workload, residents),
+    )
+
+
+def allowed(findings: Sequence[Finding]) -> bool:
+    """Tell whether every finding passed."""
+    return all(finding.passed for finding in findings)
+
+
+def told(finding: Finding) -> tuple[str, str, str]:
+    """Return rule, have and need as a tenant may see them: who else is there is never told (wire formats 9)."""
+    if finding.about == "residents":
+        return "no_node_now", "no place", "a place"
+    return finding.rule, finding.have, finding.need
+
+
+def findings_of_workload(policy: Policy, workload: WorkloadFacts, at_ms: int) -> tuple[Finding, ...]:
+    """Evaluate the rules that no choice of node can change."""
+    return tuple(finding for rule in policy.rules for finding in _of_workload(rule, workload, at_ms))
+
+
+def findings_of_node(policy: Policy, workload: WorkloadFacts, node: NodeFacts) -> tuple[Finding, ...]:
+    """Evaluate the rules over a node's own facts."""
+    return (*_needs(workload, node), *(finding for rule in policy.rules for finding in _of_node(rule, workload, node)))
+
+
+def independent_count(policy: Policy) -> tuple[int, tuple[str, ...]]:
+    """Return how many enclaves the policy asks for (1 without such a rule) and in what they must differ."""
+    count, distinct = 1, {"platform"}
+    for rule in policy.rules:
+        if isinstance(rule, IndependentAttestations):
+            count = max(count, rule.count)
+            distinct |= set(rule.distinct)
+    return count, tuple(sorted(distinct))
+
+
+def independent(nodes: Sequence[NodeFacts], distinct: Sequence[str]) -> bool:
+    """Tell whether nodes differ pairwise in platform ids and in what `distinct` names (domain rule 6)."""
+    for at, one in enumerate(nodes):
+        for other in nodes[at + 1 :]:
+            if one.node == other.node or set(one.platform_ids) & set(other.platform_ids):
+                return False
+            if "operator" in distinct and one.operator == other.operator:
+                return False
+            if "vendor" in distinct and one.vendor == other.vendor:
+                return False
+    return all(node.platform_ids for node in nodes)
+
+
+def _of_workload(rule: Rule, workload: WorkloadFacts, at_ms: int) -> Iterator[Finding]:
+    match rule:
+        case MaximumBounds(bounds=bounds):
+            passed = workload.bounds.within(bounds)
+            yield Finding(rule.kind, "workload", passed, str(workload.bounds), f"at most {bounds}")
+        case Validity():
+            inside = rule.from_ms <= at_ms < rule.until_ms
+            yield Finding(rule.kind, "workload", inside, f"at {at_ms}", f"[{rule.from_ms}, {rule.until_ms})")
+        case DomainBesideTrigger(domain=domain, trigger=trigger):
+            clash = workload.domain == domain and workload.trigger == trigger
+            have = f"{workload.domain} with trigger {workload.trigger or 'none'}"
+            yield Finding(rule.kind, "workload", not clash, have, f"no {domain} beside trigger {trigger}")
+        case _:
+            return
+
+
+def _needs(workload: WorkloadFacts, node: NodeFacts) -> Iterator[Finding]:
+    missing = sorted(set(workload.required_attributes) - set(node.attributes))
+    yield Finding("attributes", "node", not missing, f"missing {', '.join(missing) or 'none'}", "clause's attributes")
+    fits = workload.bounds.memory_bytes <= node.memory_bytes
+    yield Finding("node_size", "node", fits, f"{node.memory_bytes} bytes", f"{workload.bounds.memory_bytes} bytes")
+    admitted = node.admits is None or workload.dao in node.admits
+    yield Finding("admission", "node", admitted, "closed to this DAO" if not admitted else "open", "admission")
+
+
+def _of_node(rule: Rule, workload: WorkloadFacts, node: NodeFacts) -> Iterator[Finding]:
+    known = bool(node.platform_ids)
+    match rule:
+        case InCountry(countries=countries):
+            wanted = frozenset(countries) or countries_within(workload.jurisdiction)
+            yield Finding(
+                rule.kind, "node", known and node.country in wanted, node.country, f"one of {', '.join(sorted(wanted))}"
+            )
+        case Operators():
+            passed = known and _listed(node.operator, rule.allowed, rule.forbidden)
+            yield Finding(rule.kind, "node", passed, node.operator, "an allowed operator")
+        case Nodes():
+            passed = known and _listed(node.node, rule.allowed, rule.forbidden)
+            yield Finding(rule.kind, "node", passed, node.node, "an allowed node")
+        case NoColocation(exclusive=True, authorised=tuple() as authorised):
+            admits = None if node.admits is None else set(node.admits) - {workload.dao, *authorised}
+            passed = known and admits is not None and not admits
+            have = "admits anybody" if admits is None else f"admits {len(admits)} others"
+            yield Finding(rule.kind, "node", passed, have, "a node that admits authorised participants only")
+        case NoColocation() | IndependentAttestations():
+            yield Finding(rule.kind, "node", known, "a platform id" if known else "no platform id", "a platform id")
+        case Evidence(classes=classes, domain=domain):
+            concerned = domain is None or workload.domain == domain
+            passed = not concerned or node.evidence_class in classes
+            yield Finding(rule.kind, "node", passed, node.evidence_class, f"one of {', '.join(classes)}")
+        case _:
+            return
+
+
+def _together(policy: Policy, workload: WorkloadFacts, residents: Sequence[Resident]) -> Iterator[Finding]:
+    for resident in residents:
+        for rule in policy.rules:
+            yield from _beside(rule, workload, resident.workload)
+        for rule in resident.policy.rules:
+            yield from _beside(rule, resident.workload, workload)
+        tags = set(workload.forbid_tags) & set(resident.workload.tags)
+        tags |= set(resident.workload.forbid_tags) & set(workload.tags)
+        if tags:
+            yield Finding("forbid_tags", "residents", passed=False, have="a forbidden tag", need="none")
+
+
+def _beside(rule: Rule, owner: WorkloadFacts, other: WorkloadFacts) -> Iterator[Finding]:
+    match rule:
+        case NoColocation(authorised=authorised, domains=domains, tags=tags):
+            stranger = authorised is not None and other.dao != owner.dao and other.dao not in authorised
+            passed = not (stranger or other.domain in domains or set(tags) & set(other.tags))
+            yield Finding(
+                rule.kind, "residents", passed, "a resident", "authorised participants, domains and tags only"
+            )
+        case DomainBesideTrigger(domain=domain, trigger=trigger):
+            clash = (owner.domain, other.trigger) == (domain, trigger) or (other.domain, owner.trigger) == (
+                domain,
+                trigger,
+            )
+            yield Finding(rule.kind, "residents", not clash, "a resident", f"no {domain} beside trigger {trigger}")
+        case _:
+            return
+
+
+def _listed(name: str, allowed: Sequence[str], forbidden: Sequence[str]) -> bool:
+    return name not in forbidden and (not allowed or name in allowed)

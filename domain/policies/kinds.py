@@ -1,0 +1,191 @@
+"""The closed list of policy rules.
+
+Invariants:
+- A rule is data: frozen, strict, nothing unknown. A policy is a tuple of rules; every rule must hold (deny by default).
+- What a rule means is in domain.policies.feasible and nowhere else.
+- `re_authorisation` and `notification` say who decides and who is told after a fault; no node is infeasible by them.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from domain.bounds import Bounds
+from domain.canonical import MAX_INTEGER, canonical
+from domain.errors import MalformedError
+from domain.hashing import sha256_hex
+from domain.identifiers import DaoName
+from domain.jurisdictions import Country, Jurisdiction, countries_within
+from domain.message import Value
+
+MAX_POLICY_BYTES = 16_384
+
+Word = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.:-]{0,63}$")]
+Words = Annotated[tuple[Word, ...], Field(max_length=64)]
+EvidenceClass = Literal["vendor", "synthetic", "software"]
+Independence = Literal["platform", "operator", "vendor"]
+
+
+class InCountry(Value):
+    """Only on nodes operated in the tenant's jurisdiction, or in the countries named here."""
+
+    kind: Literal["in_country"]
+    countries: Annotated[tuple[Country, ...], Field(max_length=64)] = ()
+
+
+class Operators(Value):
+    """Only on nodes of allowed operators (empty: any), never on those of forbidden ones."""
+
+    kind: Literal["operators"]
+    allowed: Words = ()
+    forbidden: Words = ()
+
+
+class Nodes(Value):
+    """Only on allowed nodes (empty: any), never on forbidden ones."""
+
+    kind: Literal["nodes"]
+    allowed: Words = ()
+    forbidden: Words = ()
+
+
+class NoColocation(Value):
+    """Never on a node together with participants that are not authorised here, or with domains or tags forbidden here.
+
+    With `exclusive`, the node must also be one that admits authorised participants only: a fact of the node itself,
+    so the guarantee doesn't rest on who happens to be there. It needs `authorised`; an empty list means this DAO alone.
+    """
+
+    kind: Literal["no_colocation"]
+    authorised: Annotated[tuple[DaoName, ...], Field(max_length=64)] | None = None
+    domains: Words = ()
+    tags: Words = ()
+    exclusive: bool = False
+
+    @model_validator(mode="after")
+    def _exclusive_for_somebody(self) -> "NoColocation":
+        if self.exclusive and self.authorised is None:
+            raise ValueError("exclusive needs authorised (an empty list: this DAO alone)")  # else it would forbid nothing
+        return self
+
+
+class IndependentAttestations(Value):
+    """At least `count` enclaves on nodes that differ in platform and in everything named by `distinct`."""
+
+    kind: Literal["independent_attestations"]
+    count: Annotated[int, Field(ge=2, le=16)]
+    distinct: Annotated[tuple[Independence, ...], Field(max_length=3)] = ("platform", "operator")
+
+
+class DomainBesideTrigger(Value):
+    """Never run `domain` where `trigger` runs: neither in the same workload nor on the same node at the same time."""
+
+    kind: Literal["domain_beside_trigger"]
+    domain: Word
+    trigger: Word
+
+
+class Evidence(Value):
+    """Only evidence of these classes; with `domain`, only for workloads of that domain (verified hardware only)."""
+
+    kind: Literal["evidence"]
+    classes: Annotated[tuple[EvidenceClass, ...], Field(min_length=1, max_length=3)] = ("vendor",)
+    domain: Word | None = None
+
+
+class MaximumBounds(Value):
+    """No workload may ask for more than this."""
+
+    kind: Literal["maximum_bounds"]
+    bounds: Bounds
+
+
+class Validity(Value):
+    """Workloads run in [from_ms, until_ms) only."""
+
+    kind: Literal["validity"]
+    from_ms: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    until_ms: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Validity":
+        if self.until_ms <= self.from_ms:
+            raise ValueError("until_ms must be after from_ms")  # pydantic turns it into its own error
+        return self
+
+
+class ReAuthorisation(Value):
+    """Who re-authorises after a fault: `threshold` distinct persons with one of `roles`, within `timeout_ms`."""
+
+    kind: Literal["re_authorisation"]
+    roles: Annotated[tuple[Word, ...], Field(min_length=1, max_length=8)] = ("admin",)
+    threshold: Annotated[int, Field(ge=1, le=16)] = 1
+    timeout_ms: Annotated[int, Field(ge=1000, le=365 * 86_400_000)] = 86_400_000
+
+
+class Notification(Value):
+    """Who is told of a fault: parent scope or named monitors."""
+
+    kind: Literal["notification"]
+    recipients: Annotated[tuple[Word, ...], Field(min_length=1, max_length=16)]
+
+
+Rule = Annotated[
+    InCountry
+    | Operators
+    | Nodes
+    | NoColocation
+    | IndependentAttestations
+    | DomainBesideTrigger
+    | Evidence
+    | MaximumBounds
+    | Validity
+    | ReAuthorisation
+    | Notification,
+    Field(discriminator="kind"),
+]
+
+
+class Policy(Value):
+    """A tenant's effective policy. Its digest covers every byte of its canonical form."""
+
+    rules: Annotated[tuple[Rule, ...], Field(max_length=128)] = ()
+
+    def digest(self) -> str:
+        """Return H(JCS of the effective policy) as 64 hex digits (wire formats 4)."""
+        return sha256_hex(canonical(self.model_dump(mode="json")))
+
+    def re_authorisation(self) -> ReAuthorisation:
+        """Return the rule for re-authorisation; by default one admin within a day.
+
+        Where tenant and clause both have one the stricter of each member wins; without a common role nobody may.
+        """
+        found = [rule for rule in self.rules if isinstance(rule, ReAuthorisation)]
+        if not found:
+            return ReAuthorisation(kind="re_authorisation")
+        stricter = {
+            "roles": tuple(role for role in found[0].roles if all(role in rule.roles for rule in found)),
+            "threshold": max(rule.threshold for rule in found),
+            "timeout_ms": min(rule.timeout_ms for rule in found),
+        }
+        return found[0].model_copy(update=stricter)
+
+
+def parse_policy(data: bytes, jurisdiction: Jurisdiction) -> Policy:
+    """Read a policy file for a tenant of `jurisdiction`: ``{"rules": [{"kind": ...}, ...]}``.
+
+    Raises:
+        MalformedError: for another shape, or an in-country rule that names no country where the jurisdiction has none.
+    """
+    if len(data) > MAX_POLICY_BYTES:
+        raise MalformedError(f"a policy of {len(data)} bytes is larger than {MAX_POLICY_BYTES}")
+    try:
+        policy = Policy.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "top"
+        raise MalformedError(f"policy is malformed at {where}: {first['msg']}") from None
+    for rule in policy.rules:
+        if isinstance(rule, InCountry) and not (rule.countries or countries_within(jurisdiction)):
+            raise MalformedError(f"in_country must name countries for the supranational scope {jurisdiction}")
+    return policy

@@ -1,0 +1,1 @@
+"""Who runs where: a fold of views and one pure decision function."""

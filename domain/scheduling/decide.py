@@ -1,0 +1,226 @@
+"""The decision: a pure function of the folded state and of the input that came last.
+
+Invariants:
+- `decide` changes nothing. The caller folds what it returns and asks again until nothing more can be decided.
+- Order: what has expired, what an ended attempt leaves behind, then waiting workloads by (level, arrival).
+- A denial is final and rests on the workload and on nodes' own facts; everything else waits as `no_node_now`.
+- A decision about a tenant goes into that tenant's log and names nobody else (wire formats 9).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from domain.executions.events import ExecutionAbandoned, ExecutionFaulted, ExecutionReserved, RuntimeReset
+from domain.identifiers import cac_id_of_execution, execution_id, stream_of
+from domain.message import Event
+from domain.policies.facts import NodeFacts
+from domain.policies.feasible import Finding, findings_of_workload, independent_count
+from domain.policies.kinds import Policy
+from domain.scheduling.placement import Candidates, ever, independent_choice, now
+from domain.scheduling.state import Live, Scheduling, Waiting
+from domain.scheduling.views import View
+from domain.time import MINUTE_MS, tick_of
+from domain.workloads.events import (
+    Place,
+    WorkloadDeferred,
+    WorkloadDenied,
+    WorkloadExpired,
+    WorkloadPlaced,
+)
+
+SETUP_MS = 10 * MINUTE_MS
+"""What a node has for evidence, release and reset besides the clause's own wall-clock bound."""
+
+MAX_FAILURES = 3
+"""Attempts that may end for a node's reason before the workload is given up."""
+
+_UNDEFERRABLE = frozenset({"moved", "deferred", "reserved", "released", "finished"})
+"""Kinds of input that neither add work nor free a place: nothing can be decided because of them but expiry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An event for one stream of the log of one slot, at the version that follows what was folded."""
+
+    slot: int
+    stream_id: UUID
+    version: int
+    event: Event
+
+
+def decide(state: Scheduling, cause: View, engine: str) -> tuple[Decision, ...]:
+    """Return the next decision, or nothing.
+
+    Args:
+        state: everything folded, `cause` included.
+        cause: the input that was folded last.
+        engine: digest of this engine, named by every decision.
+    """
+    # One kind at a time: an execution that is overdue and over as well must not get two events at one version.
+    for settled in (_expired(state, engine), _over(state), _again(state, engine)):
+        decisions = tuple(settled)
+        if decisions:
+            return decisions
+    if cause["kind"] in _UNDEFERRABLE:
+        return ()
+    deferrals: list[Decision] = []
+    heads: set[str] = set()
+    for waiting in sorted(state.waiting.values(), key=lambda w: (state.level(w.queued.facts), w.arrived)):
+        version, policy = state.effective(waiting)
+        key = waiting.queued.facts.class_key(policy, waiting.slot)
+        if key in heads:
+            continue  # it waits behind the head of its own class
+        heads.add(key)
+        named = _named(state, waiting, version, policy, engine)
+        denied = _denied_for_itself(state, waiting, policy, named)
+        if denied:
+            return (denied,)
+        candidates = ever(state, waiting, policy)
+        if candidates.nodes and not independent_choice(policy, candidates.eligible):
+            return (_denied_by_nodes(state, waiting, policy, candidates, named),)
+        chosen = now(state, waiting, policy, candidates.eligible)
+        if chosen:
+            return tuple(_placed(state, waiting, chosen, named))
+        if waiting.queued.workload_id not in state.deferred:
+            deferrals.append(_deferred(state, waiting, candidates, named))
+    return tuple(deferrals)
+
+
+def _expired(state: Scheduling, engine: str) -> Iterator[Decision]:
+    for waiting in list(state.waiting.values()):
+        if waiting.queued.not_after_ms <= state.now_ms:
+            version, policy = state.effective(waiting)
+            event = WorkloadExpired(
+                workload_id=waiting.queued.workload_id, **_named(state, waiting, version, policy, engine)
+            )
+            yield _on(state, waiting.slot, stream_of(waiting.queued.workload_id), event)
+    for execution, live in sorted(state.live.items()):
+        if live.until_ms <= state.now_ms and live.phase != "finished":
+            yield from _overdue(state, execution, live)
+
+
+def _overdue(state: Scheduling, execution: str, live: Live) -> Iterator[Decision]:
+    stream = stream_of(execution)
+    if live.phase == "reserved":
+        yield _on(state, live.slot, stream, ExecutionAbandoned(execution_id=execution, reason="reservation_expired"))
+        return
+    fault = ExecutionFaulted(
+        execution_id=execution, kind="node_lost", detail="no report within the window", report=None,
+        fuel_bucket=0, memory_bucket=0,
+    )  # fmt: skip
+    yield _on(state, live.slot, stream, fault)
+    yield _on(state, live.slot, stream, RuntimeReset(execution_id=execution, report=None), after=1)
+
+
+def _over(state: Scheduling) -> Iterator[Decision]:
+    for execution in sorted(state.over):
+        event = ExecutionAbandoned(execution_id=execution, reason="workload_ended")
+        yield _on(state, state.live[execution].slot, stream_of(execution), event)
+
+
+def _again(state: Scheduling, engine: str) -> Iterator[Decision]:
+    """Place an attempt again that ended for a node's reason, at most MAX_FAILURES times."""
+    for workload, (slot, queued) in sorted(state.again.items()):
+        if state.failures[workload] < MAX_FAILURES:
+            event: Event = queued.model_copy(update={"attempt": queued.attempt + 1})
+        else:
+            waiting = Waiting(slot, queued, 0)
+            named = _named(state, waiting, *state.effective(waiting), engine)
+            event = WorkloadDenied(
+                workload_id=workload, gate="provisioning", rule="node_failures",
+                reason=f"{MAX_FAILURES} attempts ended before inputs were released", have=f"{state.failures[workload]}",
+                need=f"fewer than {MAX_FAILURES}", nodes=0, filtered=(), **named,
+            )  # fmt: skip
+        yield _on(state, slot, stream_of(workload), event)
+
+
+def _denied_for_itself(state: Scheduling, waiting: Waiting, policy: Policy, named: dict[str, Any]) -> Decision | None:
+    findings = findings_of_workload(policy, waiting.queued.facts, state.now_ms)
+    failed = next((finding for finding in findings if not finding.passed), None)
+    return _denied(state, waiting, failed, Candidates((), 0, (), None), named) if failed else None
+
+
+def _denied_by_nodes(
+    state: Scheduling, waiting: Waiting, policy: Policy, candidates: Candidates, named: dict[str, Any]
+) -> Decision:
+    count, distinct = independent_count(policy)
+    finding = candidates.dominant
+    if candidates.eligible or finding is None:
+        need = f"{count} nodes distinct in {', '.join(distinct)}"
+        finding = Finding("independent_attestations", "node", False, f"{len(candidates.eligible)} nodes", need)  # noqa: FBT003
+    return _denied(state, waiting, finding, candidates, named)
+
+
+def _denied(
+    state: Scheduling, waiting: Waiting, finding: Finding, candidates: Candidates, named: dict[str, Any]
+) -> Decision:
+    event = WorkloadDenied(
+        workload_id=waiting.queued.workload_id,
+        gate="queue",
+        rule=finding.rule,
+        reason=f"{finding.rule}: have {finding.have}, need {finding.need}",
+        have=finding.have,
+        need=finding.need,
+        nodes=candidates.nodes,
+        filtered=candidates.filtered,
+        **named,
+    )
+    return _on(state, waiting.slot, stream_of(waiting.queued.workload_id), event)
+
+
+def _deferred(state: Scheduling, waiting: Waiting, candidates: Candidates, named: dict[str, Any]) -> Decision:
+    event = WorkloadDeferred(
+        workload_id=waiting.queued.workload_id,
+        attempt=waiting.queued.attempt,
+        reason="no_node_now",
+        place=1,
+        wake="when a place falls free, a node joins, or policy changes",
+        nodes=candidates.nodes,
+        filtered=candidates.filtered,
+        **named,
+    )
+    return _on(state, waiting.slot, stream_of(waiting.queued.workload_id), event)
+
+
+def _placed(
+    state: Scheduling, waiting: Waiting, chosen: tuple[NodeFacts, ...], named: dict[str, Any]
+) -> Iterator[Decision]:
+    queued, origin = waiting.queued, state.origin(waiting.slot)
+    places = []
+    for k, node in enumerate(chosen):
+        execution = execution_id(origin, queued.workload_id, queued.attempt, k)
+        cac = cac_id_of_execution(execution, state.now_ms)
+        places.append(
+            Place(execution_id=execution, k=k, node=node.node, cac_id=cac, output_address=f"{origin}/cac/{cac}")
+        )
+    placed = WorkloadPlaced(workload_id=queued.workload_id, attempt=queued.attempt, places=tuple(places), **named)
+    yield _on(state, waiting.slot, stream_of(queued.workload_id), placed)
+    for place in places:
+        reserved = ExecutionReserved(
+            **place.model_dump(),
+            workload_id=queued.workload_id,
+            attempt=queued.attempt,
+            clause_id=queued.clause_id,
+            module_digest=queued.module_digest,
+            limits=queued.facts.bounds,
+            from_ms=state.now_ms,
+            until_ms=state.now_ms + queued.facts.bounds.wall_ms + SETUP_MS,
+            **named,
+        )
+        yield _on(state, waiting.slot, stream_of(place.execution_id), reserved)
+
+
+def _named(state: Scheduling, waiting: Waiting, version: int, policy: Policy, engine: str) -> dict[str, Any]:
+    return {
+        "engine": engine,
+        "policy_version": version,
+        "policy_digest": policy.digest(),
+        "seen": state.seen.get(waiting.slot, 0),
+        "tick": tick_of(state.now_ms),
+    }
+
+
+def _on(state: Scheduling, slot: int, stream: UUID, event: Event, after: int = 0) -> Decision:
+    return Decision(slot, stream, state.versions.get(str(stream), -1) + 1 + after, event)

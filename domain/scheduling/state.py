@@ -1,0 +1,239 @@
+"""The scheduler's state: a fold of views and of nothing else.
+
+Invariants:
+- `fold` is total and deterministic; two folds of the same views have the same digest at every prefix.
+- A slot of a node is taken by `placed` and given back by `freed` (reset or abandoned), never earlier.
+- Decision time is the greatest instant folded so far: a clock that steps back does not move it.
+
+The object is an accumulator owned by one decider; nobody else changes it. Everything it hands out is frozen.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.canonical import canonical
+from domain.errors import MalformedError
+from domain.hashing import sha256_hex
+from domain.identifiers import origin
+from domain.policies.effective import effective_policy
+from domain.policies.facts import NodeFacts, Resident, WorkloadFacts
+from domain.policies.kinds import Policy
+from domain.scheduling.views import View
+from domain.workloads.events import WorkloadQueued
+
+NODE_REASONS = frozenset({"reservation_expired", "evidence_refused"})
+"""Why an attempt ended before its inputs were released, for a reason of the node: only these are placed again."""
+
+_QUEUED = frozenset(WorkloadQueued.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A workload in the queue."""
+
+    slot: int
+    queued: WorkloadQueued
+    arrived: int
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """An execution that holds a place, with what was queued for it."""
+
+    slot: int
+    queued: WorkloadQueued
+    node: str
+    resident: Resident
+    until_ms: int
+    phase: str
+
+
+@dataclass
+class Scheduling:
+    """What the decisions read."""
+
+    host: str = ""
+    now_ms: int = 0
+    inputs: int = 0
+    levels: tuple[str, ...] = ()
+    nodes: dict[str, NodeFacts] = field(default_factory=dict)
+    drained: set[str] = field(default_factory=set)
+    policies: dict[int, tuple[int, Policy]] = field(default_factory=dict)
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    live: dict[str, Live] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    seen: dict[int, int] = field(default_factory=dict)
+    deferred: set[str] = field(default_factory=set)
+    failures: dict[str, int] = field(default_factory=dict)
+    again: dict[str, tuple[int, WorkloadQueued]] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
+
+    def fold(self, view: View) -> None:
+        """Take one view in.
+
+        Raises:
+            MalformedError: for a view of a version that this engine does not read.
+        """
+        if view["v"] != 1:
+            raise MalformedError(f"view version {view['v']} is not read by this engine")
+        self.inputs += 1
+        self.now_ms = max(self.now_ms, view["at_ms"])
+        self.versions[view["stream"]] = view["version"]
+        self.seen[view["slot"]] = view["leaf"]
+        handler = _HANDLERS.get(view["kind"])
+        if handler is not None:
+            handler(self, view)
+
+    def policy_of(self, slot: int) -> tuple[int, Policy]:
+        """Return a tenant's policy version and policy; version 0 has no rules."""
+        return self.policies.get(slot, (0, Policy()))
+
+    def effective(self, waiting: Waiting) -> tuple[int, Policy]:
+        """Return the policy version and the effective policy for a waiting workload."""
+        version, policy = self.policy_of(waiting.slot)
+        return version, effective_policy(policy, waiting.queued.clause_rules)
+
+    def level(self, facts: WorkloadFacts) -> int:
+        """Return the priority level: 0 is served first; a domain that isn't named comes last."""
+        return self.levels.index(facts.domain) if facts.domain in self.levels else len(self.levels)
+
+    def residents(self, node: str, *, without: str = "") -> tuple[Resident, ...]:
+        """Return who lives on a node now, in the order of their ids."""
+        return tuple(
+            live.resident for execution, live in sorted(self.live.items()) if live.node == node and execution != without
+        )
+
+    def free(self, node: NodeFacts) -> tuple[int, int]:
+        """Return free slots and free bytes of memory of a node."""
+        there = [live.resident.workload.bounds.memory_bytes for live in self.live.values() if live.node == node.node]
+        return node.slots - len(there), node.memory_bytes - sum(there)
+
+    def origin(self, slot: int) -> str:
+        """Return the origin of the tenant in a slot."""
+        return origin(self.host, slot)
+
+    def due_ms(self) -> int | None:
+        """Return the next instant at which something expires, if anything can."""
+        instants = [waiting.queued.not_after_ms for waiting in self.waiting.values()]
+        instants += [live.until_ms for live in self.live.values() if live.phase != "finished"]
+        return min(instants, default=None)
+
+    def digest(self) -> str:
+        """Return H(JCS of the folded state)."""
+        return sha256_hex(canonical(self.dump()))
+
+    def dump(self) -> dict[str, Any]:
+        """Return the state as restricted JSON, everything in a fixed order."""
+        return {
+            "host": self.host,
+            "now_ms": self.now_ms,
+            "inputs": self.inputs,
+            "levels": list(self.levels),
+            "nodes": {name: facts.model_dump(mode="json") for name, facts in self.nodes.items()},
+            "drained": sorted(self.drained),
+            "policies": {str(slot): [number, policy.digest()] for slot, (number, policy) in self.policies.items()},
+            "waiting": {name: [w.slot, w.queued.attempt, w.arrived] for name, w in self.waiting.items()},
+            "live": {
+                name: [e.slot, e.queued.workload_id, e.queued.attempt, e.node, e.until_ms, e.phase]
+                for name, e in self.live.items()
+            },
+            "seen": {str(slot): leaf for slot, leaf in self.seen.items()},
+            "deferred": sorted(self.deferred),
+            "failures": dict(self.failures),
+            "again": {name: [slot, queued.attempt] for name, (slot, queued) in self.again.items()},
+            "over": sorted(self.over),
+        }
+
+
+def _when_queued(state: Scheduling, view: View) -> None:
+    queued = WorkloadQueued.model_validate_json(canonical({name: view[name] for name in _QUEUED}))
+    state.waiting[queued.workload_id] = Waiting(view["slot"], queued, state.inputs)
+    state.again.pop(queued.workload_id, None)
+
+
+def _when_ended(state: Scheduling, view: View) -> None:
+    workload = view["workload_id"]
+    state.waiting.pop(workload, None)
+    state.deferred.discard(workload)
+    state.failures.pop(workload, None)
+    state.again.pop(workload, None)
+    _close(state, workload)
+
+
+def _close(state: Scheduling, workload: str) -> None:
+    """Mark the executions of an attempt that is over and has not got its inputs: they give their places back."""
+    state.over |= {
+        name for name, live in state.live.items() if live.queued.workload_id == workload and live.phase == "reserved"
+    }
+
+
+def _when_freed(state: Scheduling, view: View) -> Live | None:
+    state.over.discard(view["execution_id"])
+    return state.live.pop(view["execution_id"], None)
+
+
+def _when_abandoned(state: Scheduling, view: View) -> None:
+    live = _when_freed(state, view)
+    if live is None or view["reason"] not in NODE_REASONS:
+        return
+    workload = live.queued.workload_id
+    state.failures[workload] = state.failures.get(workload, 0) + 1
+    state.again[workload] = (live.slot, live.queued)
+    _close(state, workload)
+
+
+def _when_placed(state: Scheduling, view: View) -> None:
+    waiting = state.waiting.pop(view["workload_id"])
+    state.deferred.discard(view["workload_id"])
+    policy = state.effective(waiting)[1]
+    for place in view["places"]:
+        resident = Resident(execution_id=place["execution_id"], workload=waiting.queued.facts, policy=policy)
+        state.live[place["execution_id"]] = Live(
+            view["slot"], waiting.queued, place["node"], resident, waiting.queued.not_after_ms, "reserved"
+        )
+
+
+def _when_phase(phase: str) -> Any:
+    def handle(state: Scheduling, view: View) -> None:
+        live = state.live.get(view["execution_id"])
+        if live is not None:
+            until = view.get("until_ms", live.until_ms)
+            state.live[view["execution_id"]] = Live(live.slot, live.queued, live.node, live.resident, until, phase)
+
+    return handle
+
+
+def _when_node(state: Scheduling, view: View) -> None:
+    facts = NodeFacts.model_validate_json(canonical(view["facts"]))
+    state.nodes[facts.node] = facts
+    state.drained.discard(facts.node)
+
+
+def _when_policy(state: Scheduling, view: View) -> None:
+    state.policies[view["slot"]] = (view["number"], Policy.model_validate_json(canonical(view["policy"])))
+
+
+def _when_genesis(state: Scheduling, view: View) -> None:
+    state.host = view["host"]
+
+
+def _when_levels(state: Scheduling, view: View) -> None:
+    state.levels = tuple(view["domains"])
+
+
+_HANDLERS = {
+    "genesis": _when_genesis,
+    "levels": _when_levels,
+    "node": _when_node,
+    "drained": lambda state, view: state.drained.add(view["node"]),
+    "policy": _when_policy,
+    "queued": _when_queued,
+    "ended": _when_ended,
+    "deferred": lambda state, view: state.deferred.add(view["workload_id"]),
+    "placed": _when_placed,
+    "reserved": _when_phase("reserved"),
+    "released": _when_phase("released"),
+    "finished": _when_phase("finished"),
+    "freed": _when_freed,
+    "abandoned": _when_abandoned,
+}

@@ -1,0 +1,126 @@
+"""Views: exactly what the scheduler reads of an event (wire formats 8), versioned, with the tenant as its slot.
+
+Invariants:
+- The scheduler folds views and nothing else, so it restarts and re-decides after a tenant's key is gone.
+- `view_of` is pure and total: an event that the scheduler does not read only moves its stream's version on.
+- A view holds no content: no statement, digest of input or output, outcome or key.
+"""
+
+from functools import singledispatch
+from typing import Any
+
+from domain.canonical import canonical
+from domain.executions import events as executions
+from domain.message import Event, Recorded
+from domain.nodes import events as nodes
+from domain.platform import events as platform
+from domain.tenants import events as tenants
+from domain.workloads import events as workloads
+
+VIEW_VERSION = 1
+
+View = dict[str, Any]
+"""kind, slot, stream, version, leaf (own leaf index), at_ms, and what the kind adds."""
+
+
+def view_of(recorded: Recorded, slot: int) -> View:
+    """Return the view of a stored event in the log of `slot`."""
+    return {
+        "v": VIEW_VERSION,
+        "slot": slot,
+        "stream": str(recorded.stream_id),
+        "version": recorded.version,
+        "leaf": recorded.leaf_index,
+        "at_ms": recorded.at_ms,
+        **_members(recorded.event),
+    }
+
+
+def view_bytes(view: View) -> bytes:
+    """Return the bytes that are kept, hashed and re-decided from."""
+    return canonical(view)
+
+
+@singledispatch
+def _members(event: Event) -> dict[str, Any]:  # noqa: ARG001 - the default reads nothing of it
+    return {"kind": "moved"}
+
+
+@_members.register
+def _(event: platform.Genesis) -> dict[str, Any]:
+    return {"kind": "genesis", "host": event.host}
+
+
+@_members.register
+def _(event: platform.LevelsAdopted) -> dict[str, Any]:
+    return {"kind": "levels", "domains": list(event.domains)}
+
+
+@_members.register
+def _(event: platform.Ticked) -> dict[str, Any]:
+    return {"kind": "tick", "due_ms": event.due_ms}
+
+
+@_members.register
+def _(event: nodes.NodeEnrolled) -> dict[str, Any]:
+    return {"kind": "node", "facts": event.facts.model_dump(mode="json")}
+
+
+@_members.register
+def _(event: nodes.NodeDrained) -> dict[str, Any]:
+    return {"kind": "drained", "node": event.node}
+
+
+@_members.register
+def _(event: tenants.PolicyAdopted) -> dict[str, Any]:
+    return {"kind": "policy", "number": event.version, "policy": event.policy.model_dump(mode="json")}
+
+
+@_members.register
+def _(event: workloads.WorkloadQueued) -> dict[str, Any]:
+    members = event.model_dump(mode="json")
+    return {"kind": "queued", **members}
+
+
+@_members.register(workloads.WorkloadDenied)
+@_members.register(workloads.WorkloadExpired)
+@_members.register(workloads.WorkloadCancelled)
+def _(event: workloads.WorkloadDenied | workloads.WorkloadExpired | workloads.WorkloadCancelled) -> dict[str, Any]:
+    return {"kind": "ended", "workload_id": event.workload_id}
+
+
+@_members.register
+def _(event: workloads.WorkloadDeferred) -> dict[str, Any]:
+    return {"kind": "deferred", "workload_id": event.workload_id}
+
+
+@_members.register
+def _(event: workloads.WorkloadPlaced) -> dict[str, Any]:
+    places = [{"execution_id": place.execution_id, "node": place.node} for place in event.places]
+    return {"kind": "placed", "workload_id": event.workload_id, "attempt": event.attempt, "places": places}
+
+
+@_members.register
+def _(event: executions.ExecutionReserved) -> dict[str, Any]:
+    return {"kind": "reserved", "execution_id": event.execution_id, "until_ms": event.until_ms}
+
+
+@_members.register
+def _(event: executions.InputsReleased) -> dict[str, Any]:
+    return {"kind": "released", "execution_id": event.execution_id}
+
+
+@_members.register(executions.ExecutionCompleted)
+@_members.register(executions.ExecutionFaulted)
+def _(event: executions.ExecutionCompleted | executions.ExecutionFaulted) -> dict[str, Any]:
+    return {"kind": "finished", "execution_id": event.execution_id}
+
+
+@_members.register
+def _(event: executions.RuntimeReset) -> dict[str, Any]:
+    return {"kind": "freed", "execution_id": event.execution_id}
+
+
+@_members.register
+def _(event: executions.ExecutionAbandoned) -> dict[str, Any]:
+    return {"kind": "abandoned", "execution_id": event.execution_id, "reason": event.reason}

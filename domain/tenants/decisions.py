@@ -1,0 +1,122 @@
+"""What a tenant or scope may become: registration, endorsement, enrolment, policy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from domain.canonical import canonical
+from domain.errors import ConflictError, NotAuthorisedError, RefusedError
+from domain.hashing import sha256_hex
+from domain.platform.events import AdminKey
+from domain.policies.kinds import Policy
+from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims, require_threshold
+from domain.tenants.events import PolicyAdopted, PrincipalEnrolled, ScopeRegistered, TenantEndorsed, TenantRegistered
+from domain.tenants.state import Tenant
+
+
+def accept_registration(registration: TenantRegistered | ScopeRegistered, acceptances: Sequence[Signed]) -> None:
+    """Check that every admin key accepted, by its own signature naming the origin [else the operator enrols itself].
+
+    Raises:
+        NotAuthorisedError: when one did not, or said something else.
+    """
+    expected = acceptance_claims(registration.origin, registration.admins, registration.threshold)
+    signed_by = {signed.kid: signed for signed in acceptances}
+    if set(signed_by) != {admin.kid for admin in registration.admins} or len(signed_by) != len(acceptances):
+        raise NotAuthorisedError("each admin key must sign its acceptance, once")
+    for signed in acceptances:
+        if signed.typ != GOVERNANCE:
+            raise NotAuthorisedError("an acceptance is a governance statement")
+        require_claims(signed, expected)
+    if len({admin.person for admin in registration.admins}) < registration.threshold:
+        raise RefusedError("the threshold is larger than the number of persons")
+
+
+def acceptance_claims(origin: str, admins: Sequence[AdminKey], threshold: int) -> dict[str, Any]:
+    """Return what an admin key says when it accepts."""
+    return {
+        "act": "accept_registration",
+        "origin": origin,
+        "admins": sorted(admin.kid for admin in admins),
+        "threshold": threshold,
+    }
+
+
+def endorse(scope: Tenant, tenant: Tenant, credential: dict[str, Any], signatures: Sequence[Signed]) -> TenantEndorsed:
+    """Let the scope above confirm a tenant, with the credential that it grants.
+
+    Raises:
+        NotAuthorisedError: when the signatures are not by enrolled endorsers of the scope, or say something else.
+    """
+    digest = sha256_hex(canonical(credential))
+    expected = endorsement_claims(tenant, digest)
+    for signed in signatures:
+        principal = scope.principals.get(signed.kid)
+        if principal is None or principal.statement_type != ENDORSEMENT or signed.typ != ENDORSEMENT:
+            raise NotAuthorisedError("an endorsement is by a key that the scope enrolled for it")
+        require_claims(signed, expected)
+    persons = {scope.principals[signed.kid].person for signed in signatures}
+    if len(persons) < scope.threshold:
+        raise NotAuthorisedError(f"{len(persons)} of {scope.threshold} endorsements needed")
+    return TenantEndorsed(
+        statements=tuple(signed.token for signed in signatures), credential=credential, credential_digest=digest
+    )
+
+
+def endorsement_claims(tenant: Tenant, credential_digest: str) -> dict[str, Any]:
+    """Return what an endorser says of a tenant."""
+    return {
+        "act": "endorse",
+        "tenant": tenant.log_id,
+        "dao": tenant.dao,
+        "jurisdiction": tenant.jurisdiction,
+        "admins": sorted(kid for kid, principal in tenant.principals.items() if principal.role == "admin"),
+        "credential_digest": credential_digest,
+    }
+
+
+def enrol_principal(tenant: Tenant, enrolment: PrincipalEnrolled, signatures: Sequence[Signed]) -> PrincipalEnrolled:
+    """Enrol a key for one type of statement. One key, one purpose, for ever.
+
+    Raises:
+        ConflictError: when the key is enrolled already.
+        NotAuthorisedError: below the admins' threshold.
+    """
+    if enrolment.kid in tenant.principals:
+        raise ConflictError("this key is enrolled already; one key has one purpose")
+    require_threshold(
+        signatures,
+        tenant.principals,
+        roles=tenant.admins,
+        threshold=tenant.threshold,
+        expected=enrolment_claims(enrolment),
+    )
+    return enrolment.model_copy(update={"statements": tuple(signed.token for signed in signatures)})
+
+
+def enrolment_claims(enrolment: PrincipalEnrolled) -> dict[str, Any]:
+    """Return what admins say when they enrol a key."""
+    return {"act": "enrol_principal", **enrolment.model_dump(mode="json", exclude={"statements"})}
+
+
+def adopt_policy(tenant: Tenant, policy: Policy, signatures: Sequence[Signed]) -> PolicyAdopted:
+    """Put the next version of the policy in force.
+
+    Raises:
+        NotAuthorisedError: below the admins' threshold.
+    """
+    number, digest = tenant.policy_version + 1, policy.digest()
+    require_threshold(
+        signatures,
+        tenant.principals,
+        roles=tenant.admins,
+        threshold=tenant.threshold,
+        expected=policy_claims(number, digest),
+    )
+    return PolicyAdopted(
+        version=number, policy=policy, digest=digest, statements=tuple(signed.token for signed in signatures)
+    )
+
+
+def policy_claims(version: int, digest: str) -> dict[str, Any]:
+    """Return what admins say when they adopt a policy."""
+    return {"act": "adopt_policy", "version": version, "policy_digest": digest}

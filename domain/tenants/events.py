@@ -1,0 +1,100 @@
+"""Events of a tenant or scope about itself."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from domain.identifiers import DaoName, Digest
+from domain.jurisdictions import Jurisdiction
+from domain.message import Event
+from domain.platform.events import AdminKey
+from domain.policies.kinds import Policy, Word
+
+StatementType = Literal["ledger-submission+jwt", "ledger-report+jwt", "ledger-governance+jwt", "ledger-endorsement+jwt"]
+Threshold = Annotated[int, Field(ge=1, le=16)]
+Admins = Annotated[tuple[AdminKey, ...], Field(min_length=1, max_length=16)]
+
+
+class ScopeRegistered(Event):
+    """A scope of the tree begins: the root of authority above tenants. Its keys accept by signing its origin.
+
+    `issuers` are the DIDs that may issue credentials in its name.
+    """
+
+    TOPIC: ClassVar[str] = "scope.registered.v1"
+
+    scope_id: str
+    name: Word
+    origin: str
+    slot: int
+    did: str
+    admins: Admins
+    threshold: Threshold
+    acceptances: tuple[str, ...]
+    issuers: Annotated[tuple[str, ...], Field(max_length=16)]
+
+
+class TenantRegistered(Event):
+    """A DAO in one jurisdiction begins. Its root of authority is the admin key set, with those keys' own acceptance."""
+
+    TOPIC: ClassVar[str] = "tenant.registered.v1"
+
+    tenant_id: str
+    dao: DaoName
+    jurisdiction: Jurisdiction
+    jurisdiction_as_given: Annotated[str, Field(max_length=64)]
+    origin: str
+    slot: int
+    did: str
+    admins: Admins
+    threshold: Threshold
+    acceptances: tuple[str, ...]
+    attestation_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    release_key: str
+    output_key: str
+    parent: str
+
+
+class TenantEndorsed(Event):
+    """The scope above confirms the tenant and grants its TEEExecutorVC."""
+
+    TOPIC: ClassVar[str] = "tenant.endorsed.v1"
+
+    statements: tuple[str, ...]
+    credential: dict[str, Any]
+    credential_digest: Digest
+
+
+class PrincipalEnrolled(Event):
+    """A key may sign statements of one type from this position on, for one person in one role."""
+
+    TOPIC: ClassVar[str] = "tenant.principal_enrolled.v1"
+
+    kid: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    public_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    person: Word
+    role: Word
+    statement_type: StatementType
+    statements: tuple[str, ...]
+
+
+class PolicyAdopted(Event):
+    """A policy is in force from this position on."""
+
+    TOPIC: ClassVar[str] = "tenant.policy_adopted.v1"
+
+    version: Annotated[int, Field(ge=1)]
+    policy: Policy
+    digest: Digest
+    statements: tuple[str, ...]
+
+
+class KeyDisclosed(Event):
+    """Stream keys were handed out: how many, of which streams (H over their sorted ids), to whom, what for."""
+
+    TOPIC: ClassVar[str] = "tenant.key_disclosed.v1"
+
+    streams: Annotated[int, Field(ge=1)]
+    streams_digest: Digest
+    everything: bool
+    recipient: Annotated[str, Field(max_length=200)]

@@ -1,0 +1,107 @@
+"""A tenant (or scope) as its own stream tells it."""
+
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import Any
+
+from domain.errors import RefusedError
+from domain.message import Event
+from domain.policies.kinds import Policy
+from domain.statements import GOVERNANCE, Principal
+from domain.tenants.events import (
+    PolicyAdopted,
+    PrincipalEnrolled,
+    ScopeRegistered,
+    TenantEndorsed,
+    TenantRegistered,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Who a log belongs to, who acts for it and which policy is in force. `dao` is empty for a scope."""
+
+    log_id: str
+    dao: str
+    jurisdiction: str
+    origin: str
+    slot: int
+    did: str
+    threshold: int
+    principals: dict[str, Principal]
+    version: int = 0
+    endorsed: bool = False
+    credential: dict[str, Any] | None = None
+    policy_version: int = 0
+    policy: Policy = Policy()  # noqa: RUF009 - frozen
+    attestation_key: str = ""
+    release_key: str = ""
+    output_key: str = ""
+    issuers: tuple[str, ...] = ()
+
+    @property
+    def admins(self) -> frozenset[str]:
+        """Return the role that governs this log."""
+        return frozenset({"admin"})
+
+
+@singledispatch
+def evolve(event: Event, tenant: Tenant | None) -> Tenant:  # noqa: ARG001 - the default ignores the event
+    """Return the tenant after one more event of its stream."""
+    if tenant is None:
+        raise RefusedError("a tenant's stream begins with its registration")
+    return replace(tenant, version=tenant.version + 1)
+
+
+@evolve.register
+def _(event: TenantRegistered, tenant: Tenant | None) -> Tenant:  # noqa: ARG001 - the first event
+    return Tenant(
+        log_id=event.tenant_id,
+        dao=event.dao,
+        jurisdiction=event.jurisdiction,
+        origin=event.origin,
+        slot=event.slot,
+        did=event.did,
+        threshold=event.threshold,
+        principals=_admins(event),
+        attestation_key=event.attestation_key,
+        release_key=event.release_key,
+        output_key=event.output_key,
+    )
+
+
+@evolve.register
+def _(event: ScopeRegistered, tenant: Tenant | None) -> Tenant:  # noqa: ARG001 - the first event
+    return Tenant(
+        log_id=event.scope_id, dao="", jurisdiction="INTL", origin=event.origin, slot=event.slot, did=event.did,
+        threshold=event.threshold, principals=_admins(event), endorsed=True, issuers=event.issuers,
+    )  # fmt: skip
+
+
+@evolve.register
+def _(event: TenantEndorsed, tenant: Tenant | None) -> Tenant:
+    return _next(tenant, endorsed=True, credential=event.credential)
+
+
+@evolve.register
+def _(event: PrincipalEnrolled, tenant: Tenant | None) -> Tenant:
+    known = tenant.principals if tenant else {}
+    enrolled = Principal(event.kid, event.public_key, event.person, event.role, event.statement_type)
+    return _next(tenant, principals={**known, event.kid: enrolled})
+
+
+@evolve.register
+def _(event: PolicyAdopted, tenant: Tenant | None) -> Tenant:
+    return _next(tenant, policy_version=event.version, policy=event.policy)
+
+
+def _next(tenant: Tenant | None, **changes: Any) -> Tenant:
+    if tenant is None:
+        raise RefusedError("a tenant's stream begins with its registration")
+    return replace(tenant, version=tenant.version + 1, **changes)
+
+
+def _admins(event: TenantRegistered | ScopeRegistered) -> dict[str, Principal]:
+    return {
+        admin.kid: Principal(admin.kid, admin.public_key, admin.person, "admin", GOVERNANCE) for admin in event.admins
+    }

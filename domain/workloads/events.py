@@ -1,0 +1,174 @@
+"""Events of one workload: submission, checks, queue, placement, ends."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from domain.bounds import Bounds
+from domain.identifiers import ClauseName, DaoName, Digest, ResourceClass
+from domain.jurisdictions import Jurisdiction
+from domain.message import Event, Value
+from domain.policies.facts import WorkloadFacts
+from domain.policies.kinds import Rule, Word, Words
+
+Gate = Literal["credential", "clause", "queue", "provisioning", "cac"]
+
+
+class TenantTag(Value):
+    """The mission's tenant segment: who, where, which program."""
+
+    dao: DaoName
+    jurisdiction: Jurisdiction
+    clause_id: ClauseName
+
+
+class NamedInput(Value):
+    """One input as a submission names it: salted commitment, size, and H(ciphertext to the tenant's release key)."""
+
+    commitment: Digest
+    size_bytes: Annotated[int, Field(ge=0, le=1_048_576)]
+    ciphertext_digest: Digest
+
+
+class SealedInput(NamedInput):
+    """One input as it is kept: where the ciphertext lies, sealed under the workload's stream."""
+
+    payload_digest: Digest
+
+
+class WorkloadSubmitted(Event):
+    """A signed submission was accepted for checking. The statement is kept whole."""
+
+    TOPIC: ClassVar[str] = "workload.submitted.v1"
+
+    workload_id: str
+    tenant: TenantTag
+    resource_class: ResourceClass
+    bounds: Bounds
+    trigger: Word | None
+    tags: Words
+    forbid_tags: Words
+    inputs: Annotated[tuple[SealedInput, ...], Field(min_length=1, max_length=16)]
+    not_after_ms: int
+    submission: str
+    submission_digest: Digest
+
+
+class CredentialChecked(Event):
+    """The tenant's TEEExecutorVC was checked against the submission."""
+
+    TOPIC: ClassVar[str] = "workload.credential_checked.v1"
+
+    passed: bool
+    reason: str
+    credential_digest: Digest | None
+    valid_until_ms: int | None
+
+
+class ClauseVerified(Event):
+    """Clause and governance metadata were checked."""
+
+    TOPIC: ClassVar[str] = "workload.clause_verified.v1"
+
+    passed: bool
+    reason: str
+    module_digest: Digest | None
+    clause_entry: Digest | None
+
+
+class WorkloadQueued(Event):
+    """The workload waits for a place, with all that the scheduler reads of it."""
+
+    TOPIC: ClassVar[str] = "workload.queued.v1"
+
+    workload_id: str
+    attempt: Annotated[int, Field(ge=1)]
+    facts: WorkloadFacts
+    clause_rules: tuple[Rule, ...]
+    clause_id: ClauseName
+    module_digest: Digest
+    not_after_ms: int
+    draft: bool
+
+
+class FilteredNodes(Value):
+    """How many nodes a rule over their own facts excluded."""
+
+    rule: str
+    nodes: int
+
+
+class Decided(Event):  # abstract: it has no TOPIC and is never registered
+    """What every decision that a tenant sees names (wire formats 9)."""
+
+    engine: str
+    policy_version: int
+    policy_digest: Digest
+    seen: int
+    tick: int
+
+
+class WorkloadDenied(Decided):
+    """A gate said no: the rule, the tenant's own have and need. Final for this submission."""
+
+    TOPIC: ClassVar[str] = "workload.denied.v1"
+
+    workload_id: str
+    gate: Gate
+    rule: str
+    reason: str
+    have: str
+    need: str
+    nodes: int
+    filtered: tuple[FilteredNodes, ...]
+
+
+class WorkloadDeferred(Decided):
+    """Not now. `no_node_now` covers capacity and residents alike; it is looked at again when a place falls free."""
+
+    TOPIC: ClassVar[str] = "workload.deferred.v1"
+
+    workload_id: str
+    attempt: int
+    reason: Literal["no_node_now"]
+    place: int
+    wake: str
+    nodes: int
+    filtered: tuple[FilteredNodes, ...]
+
+
+class Place(Value):
+    """One of the attempt's enclaves: where, under which execution id, and where its CAC will be found."""
+
+    execution_id: str
+    k: int
+    node: Word
+    cac_id: str
+    output_address: str
+
+
+class WorkloadPlaced(Decided):
+    """The attempt has its places, all or none."""
+
+    TOPIC: ClassVar[str] = "workload.placed.v1"
+
+    workload_id: str
+    attempt: int
+    places: Annotated[tuple[Place, ...], Field(min_length=1, max_length=16)]
+
+
+class WorkloadExpired(Decided):
+    """The workload's own time is over and it never ran to its end."""
+
+    TOPIC: ClassVar[str] = "workload.expired.v1"
+
+    workload_id: str
+
+
+class WorkloadCancelled(Event):
+    """Its submitter took it back before it ran."""
+
+    TOPIC: ClassVar[str] = "workload.cancelled.v1"
+
+    workload_id: str
+    statement: str
