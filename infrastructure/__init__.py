@@ -1,0 +1,1 @@
+"""Effects: store, log export, keys, credentials, the keep and the command line."""
