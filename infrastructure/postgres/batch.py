@@ -1,0 +1,156 @@
+"""One append, prepared and placed: the pure part of the recorder.
+
+Invariants:
+- Logs are taken in order of their ids, and events of one log keep the order in which they were given.
+- Leaf indices follow the head without a hole; the frontier is extended by exactly these leaves.
+- Places are answered in the order of the events given, whatever order they were written in.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+
+from domain.errors import ConflictError
+from domain.transparency.frontier import Frontier
+from domain.transparency.hashing import leaf_hash
+from infrastructure.postgres.arrays import UuidArray, bigints, byteas, texts, uuids
+from infrastructure.postgres.records import DEFAULT_LOG, Appended, CommandRecord, LoggedEvent, Payload
+
+
+def log_of(event: StoredEvent) -> UUID:
+    """Return the log that an event belongs to."""
+    return event.log_id if isinstance(event, LoggedEvent) else DEFAULT_LOG
+
+
+def stream_of(event: StoredEvent) -> UUID:
+    """Return the stream's id; the library allows text, the ledger does not."""
+    stream = event.originator_id
+    return stream if isinstance(stream, UUID) else UUID(stream)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A batch's events for one log: their places among the events given, and their leaf hashes."""
+
+    log_id: UUID
+    places: tuple[int, ...]
+    leaf_hashes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one transaction writes."""
+
+    events: tuple[StoredEvent, ...]
+    commands: tuple[CommandRecord, ...]
+    payloads: tuple[Payload, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def log_ids(self) -> list[UUID]:
+        """Every log that is touched, in order."""
+        touched = {part.log_id for part in self.parts}
+        return sorted(touched | {one.log_id for one in self.commands} | {one.log_id for one in self.payloads})
+
+    def log_ids_column(self) -> UuidArray:
+        """Return `log_ids` as a column."""
+        return uuids(self.log_ids)
+
+    def command_columns(self) -> dict[str, Any]:
+        """Return the columns for `insert_commands`."""
+        return {
+            "log_ids": uuids([one.log_id for one in self.commands]),
+            "issuers": texts([one.issuer for one in self.commands]),
+            "command_ids": texts([one.command_id for one in self.commands]),
+            "digests": byteas([one.digest for one in self.commands]),
+            "answers": byteas([one.answer for one in self.commands]),
+        }
+
+    def payload_columns(self) -> dict[str, Any]:
+        """Return the columns for `insert_payloads`."""
+        return {
+            "log_ids": uuids([one.log_id for one in self.payloads]),
+            "digests": byteas([one.digest for one in self.payloads]),
+            "sealed": byteas([one.sealed for one in self.payloads]),
+        }
+
+    def key_columns(self) -> dict[str, Any]:
+        """Return the columns for `stored_as`, in the order of the parts."""
+        order = [self.events[place] for part in self.parts for place in part.places]
+        return {
+            "log_ids": uuids([part.log_id for part in self.parts for _ in part.places]),
+            "stream_ids": uuids([stream_of(event) for event in order]),
+            "versions": bigints([event.originator_version for event in order]),
+            "leaf_hashes": byteas([digest for part in self.parts for digest in part.leaf_hashes]),
+        }
+
+
+def prepare(events: Sequence[StoredEvent], commands: Sequence[CommandRecord], payloads: Sequence[Payload]) -> Batch:
+    """Sort a batch by log and hash its leaves. Done before any lock is taken.
+
+    Raises:
+        ConflictError: when one command stands in it twice.
+    """
+    if len({(one.log_id, one.issuer, one.command_id) for one in commands}) < len(commands):
+        raise ConflictError("one command stands twice in a batch")
+    places: dict[UUID, list[int]] = {}
+    for place, event in enumerate(events):
+        places.setdefault(log_of(event), []).append(place)
+    parts = tuple(
+        Part(log_id, tuple(mine), tuple(leaf_hash(events[place].state) for place in mine))
+        for log_id, mine in sorted(places.items())
+    )
+    return Batch(tuple(events), tuple(commands), tuple(payloads), parts)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A batch on top of the heads that were found under lock."""
+
+    batch: Batch
+    heads: Mapping[UUID, Frontier]
+
+    def event_columns(self) -> dict[str, Any]:
+        """Return the columns for `insert_events`."""
+        batch = self.batch
+        order = [batch.events[place] for part in batch.parts for place in part.places]
+        firsts = [(self.heads[part.log_id].size, len(part.places)) for part in batch.parts]
+        return batch.key_columns() | {
+            "topics": texts([event.topic for event in order]),
+            "states": byteas([event.state for event in order]),
+            "leaf_indices": bigints([index for first, count in firsts for index in range(first, first + count)]),
+        }
+
+    def head_columns(self) -> dict[str, Any]:
+        """Return the columns for `update_heads`."""
+        grown = [self.heads[part.log_id].extend(part.leaf_hashes) for part in self.batch.parts]
+        return {
+            "log_ids": uuids([part.log_id for part in self.batch.parts]),
+            "tree_sizes": bigints([head.size for head in grown]),
+            "frontiers": byteas([head.to_bytes() for head in grown]),
+        }
+
+    def feed_columns(self) -> dict[str, Any]:
+        """Return the columns for `insert_feed`."""
+        counts = [len(part.places) for part in self.batch.parts]
+        return {
+            "log_ids": uuids([part.log_id for part in self.batch.parts]),
+            "first_indices": bigints([self.heads[part.log_id].size for part in self.batch.parts]),
+            "counts": bigints(counts),
+            "befores": bigints([sum(counts[:place]) for place in range(len(counts))]),
+            "events": len(self.batch.events),
+        }
+
+    def appended(self, first_notification_id: int) -> list[Appended]:
+        """Return each event's place, in the order of the events given."""
+        found: dict[int, Appended] = {}
+        for part in self.batch.parts:
+            first = self.heads[part.log_id].size
+            size = first + len(part.places)
+            for offset, (place, digest) in enumerate(zip(part.places, part.leaf_hashes, strict=True)):
+                notification_id = first_notification_id + len(found)
+                found[place] = Appended(part.log_id, first + offset, digest, size, notification_id)
+        return [found[place] for place in range(len(found))]
