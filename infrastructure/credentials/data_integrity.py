@@ -1,0 +1,238 @@
+"""W3C VC Data Integrity 1.0 with the cryptosuite eddsa-jcs-2022 (vc-di-eddsa 1.0, section 3.3).
+
+Invariants:
+- Signed are SHA-256(JCS(proof options)) || SHA-256(JCS(document without proof)); the proof repeats the document's
+  `@context` [a proof hashed without it is refused by strict verifiers].
+- `verify_proof` returns a new document, decoded from the very bytes that were hashed. Callers use nothing else.
+- Exactly one proof, of closed shape: an unknown member, another purpose, or a domain or challenge other than the
+  expected one (none expected: none allowed) refuses.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from domain.errors import MalformedError, NotAuthorisedError
+from infrastructure.credentials.timestamp import parse_timestamp, print_timestamp
+from infrastructure.keys import did_key, ed25519
+
+PROOF_TYPE = "DataIntegrityProof"
+CRYPTOSUITE = "eddsa-jcs-2022"
+ASSERTION_METHOD = "assertionMethod"
+MAX_DOCUMENT_BYTES = 262_144
+"""Greatest length of a secured document as JSON."""
+
+_REQUIRED = frozenset({"type", "cryptosuite", "verificationMethod", "proofPurpose", "proofValue"})
+_OPTIONAL = frozenset({"@context", "created", "expires", "domain", "challenge"})
+_TEXTS = (_REQUIRED | _OPTIONAL) - {"@context"}
+
+Document = dict[str, Any]
+"""A JSON object, decoded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What a proof says of itself. Trustworthy only once `verify_proof` accepted its document."""
+
+    verification_method: str
+    purpose: str
+    created_ms: int | None
+    expires_ms: int | None
+    domain: str | None
+    challenge: str | None
+    signature: bytes
+
+    @property
+    def controller(self) -> str:
+        """The DID that the verification method belongs to."""
+        return self.verification_method.partition("#")[0]
+
+
+def parse_document(data: bytes | str) -> Document:
+    """Decode a JSON object in which no member occurs twice.
+
+    Raises:
+        MalformedError: when it is anything else, or longer than MAX_DOCUMENT_BYTES.
+    """
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise MalformedError(f"a document is longer than {MAX_DOCUMENT_BYTES} bytes")
+    try:
+        document = json.loads(data, object_pairs_hook=_unique_members)
+    except (ValueError, RecursionError):
+        raise MalformedError("a document is not valid JSON, or repeats a member") from None
+    if not isinstance(document, dict):
+        raise MalformedError("a document is not a JSON object")
+    return document
+
+
+def canonical_bytes(document: Mapping[str, Any]) -> bytes:
+    """Return the RFC 8785 bytes of a document.
+
+    Raises:
+        MalformedError: when it has no such form (integers of 2^53 and more, NaN, lone surrogates), or is too long.
+    """
+    try:
+        data = rfc8785.dumps(dict(document))
+    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError):
+        raise MalformedError("a document has no canonical form (RFC 8785)") from None
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise MalformedError(f"a document is longer than {MAX_DOCUMENT_BYTES} bytes")
+    return data
+
+
+def hash_data(document: Mapping[str, Any], options: Mapping[str, Any]) -> bytes:
+    """Return the 64 bytes that are signed: hash of the proof options, then hash of the unsecured document."""
+    return b"".join(hashlib.sha256(canonical_bytes(part)).digest() for part in (options, document))
+
+
+def add_proof(
+    document: Mapping[str, Any],
+    private_key: Ed25519PrivateKey,
+    *,
+    created_ms: int,
+    verification_method: str | None = None,
+    purpose: str = ASSERTION_METHOD,
+    expires_ms: int | None = None,
+    domain: str | None = None,
+    challenge: str | None = None,
+) -> Document:
+    """Return the document with a proof (vc-di-eddsa 3.3.1). The verification method is the key's did:key by default.
+
+    Raises:
+        MalformedError: when the document has a proof already, or no canonical form.
+    """
+    if "proof" in document:
+        raise MalformedError("the document has a proof already")
+    options: Document = {
+        "type": PROOF_TYPE,
+        "cryptosuite": CRYPTOSUITE,
+        "created": print_timestamp(created_ms),
+        "verificationMethod": verification_method or did_key.verification_method(ed25519.public_bytes(private_key)),
+        "proofPurpose": purpose,
+    }
+    if expires_ms is not None:
+        options["expires"] = print_timestamp(expires_ms)
+    options |= {name: value for name, value in (("domain", domain), ("challenge", challenge)) if value is not None}
+    if "@context" in document:
+        options["@context"] = document["@context"]
+    signature = private_key.sign(hash_data(document, options))
+    return {**document, "proof": {**options, "proofValue": did_key.encode_base58(signature)}}
+
+
+def verify_proof(
+    document: Mapping[str, Any],
+    *,
+    at_ms: int | None,
+    purpose: str = ASSERTION_METHOD,
+    controller: str | None = None,
+    domain: str | None = None,
+    challenge: str | None = None,
+    resolve: Callable[[str], bytes] = did_key.resolve,
+) -> Document:
+    """Check the one proof of a document (vc-di-eddsa 3.3.2) and return the document without it.
+
+    Args:
+        document: the secured document.
+        at_ms: instant against which `created` and `expires` are held; None leaves both unchecked.
+        purpose: the proof purpose expected.
+        controller: the DID that must own the verification method, or None for any.
+        domain: expected domain; None means that the proof names none.
+        challenge: expected challenge; None means that the proof names none.
+        resolve: gives the Ed25519 public key of a verification method; only did:key without it.
+
+    Raises:
+        MalformedError: when document or proof are not what their format says.
+        NotAuthorisedError: when the proof is another's, for something else, out of time, or its signature is wrong.
+    """
+    proof = read_proof(document)
+    _check_use(proof, purpose=purpose, controller=controller, domain=domain, challenge=challenge)
+    _check_time(proof, at_ms)
+    options = {name: value for name, value in document["proof"].items() if name != "proofValue"}
+    unsecured = _unsecured(document, options)
+    ed25519.verify(resolve(proof.verification_method), proof.signature, hash_data(unsecured, options))
+    verified: Document = json.loads(canonical_bytes(unsecured))
+    return verified
+
+
+def read_proof(document: Mapping[str, Any]) -> Proof:
+    """Parse the proof of a document without checking it.
+
+    Raises:
+        MalformedError: when there is none, more than one, or one of another shape.
+    """
+    proof = document.get("proof")
+    if not isinstance(proof, dict):
+        raise MalformedError("a document needs exactly one proof")
+    if not _REQUIRED <= proof.keys() <= _REQUIRED | _OPTIONAL:
+        raise MalformedError("a proof lacks a member, or has one that is not known here")
+    if not all(isinstance(proof[name], str) for name in _TEXTS & proof.keys()):
+        raise MalformedError("a member of a proof is not a string")
+    if (proof["type"], proof["cryptosuite"]) != (PROOF_TYPE, CRYPTOSUITE):
+        raise MalformedError(f"a proof must be a {PROOF_TYPE} of the cryptosuite {CRYPTOSUITE}")
+    signature = did_key.decode_base58(proof["proofValue"])
+    if len(signature) != ed25519.SIGNATURE_BYTES:
+        raise MalformedError("a proofValue is not an Ed25519 signature")
+    return Proof(
+        verification_method=proof["verificationMethod"],
+        purpose=proof["proofPurpose"],
+        created_ms=_instant(proof, "created"),
+        expires_ms=_instant(proof, "expires"),
+        domain=proof.get("domain"),
+        challenge=proof.get("challenge"),
+        signature=signature,
+    )
+
+
+def _check_use(
+    proof: Proof, *, purpose: str, controller: str | None, domain: str | None, challenge: str | None
+) -> None:
+    if proof.purpose != purpose:
+        raise NotAuthorisedError(f"the proof's purpose is not {purpose}")
+    if controller is not None and proof.controller != controller:
+        raise NotAuthorisedError("the proof's key is not the expected signer's")
+    if proof.domain != domain:
+        raise NotAuthorisedError("the proof was made for another domain")
+    if proof.challenge != challenge:
+        raise NotAuthorisedError("the proof answers another challenge")
+
+
+def _check_time(proof: Proof, at_ms: int | None) -> None:
+    if at_ms is None:
+        return
+    if proof.created_ms is not None and proof.created_ms > at_ms:
+        raise NotAuthorisedError("the proof was created later than now")
+    if proof.expires_ms is not None and proof.expires_ms <= at_ms:
+        raise NotAuthorisedError("the proof has expired")
+
+
+def _unsecured(document: Mapping[str, Any], options: Mapping[str, Any]) -> Document:
+    """Return the document without proof, under the proof's `@context` (vc-di-eddsa 3.3.2, step 4)."""
+    unsecured = {name: value for name, value in document.items() if name != "proof"}
+    if ("@context" in unsecured) != ("@context" in options):
+        raise MalformedError("document and proof must both have an @context, or neither")
+    if "@context" in options:
+        begins_with = _as_list(options["@context"])
+        if _as_list(unsecured["@context"])[: len(begins_with)] != begins_with:
+            raise MalformedError("the document's @context doesn't begin with its proof's")
+        unsecured["@context"] = options["@context"]
+    return unsecured
+
+
+def _as_list(context: object) -> list[Any]:
+    return context if isinstance(context, list) else [context]
+
+
+def _instant(proof: Mapping[str, Any], name: str) -> int | None:
+    return parse_timestamp(proof[name]) if name in proof else None
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> Document:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError
+    return members

@@ -1,0 +1,1 @@
+"""Keys: sealing of entries, the keyring, principals' wallets, HPKE."""

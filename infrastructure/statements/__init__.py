@@ -1,0 +1,1 @@
+"""Statements: what others sign, as strict compact JWS."""
