@@ -1,0 +1,1 @@
+"""The demonstration: real observations, clauses over them, and the scenario that runs them."""

@@ -1,0 +1,1 @@
+"""The keep: clauses (WebAssembly) run alone, bounded and deterministic, in a limited process per tenant."""

@@ -1,0 +1,3 @@
+;; Exports nothing to run.
+(module
+  (memory (export "memory") 1))
