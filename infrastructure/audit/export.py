@@ -1,0 +1,107 @@
+"""Export of a log: a plain C2SP tile log, signed at its size, with what is needed to read it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from domain.canonical import canonical
+from domain.errors import MalformedError, UnknownError
+from domain.hashing import sha256_hex
+from domain.identifiers import stream_of
+from domain.message import Pending
+from domain.tenants.events import KeyDisclosed
+from domain.time import SECOND_MS
+from domain.transparency.checkpoint import Checkpoint
+from infrastructure.audit.disclosure import KEYS, keys_document
+from infrastructure.keys.stream_keys import stream_key
+from infrastructure.ledger import Ledger
+from infrastructure.tlog.bundle import write_bundle
+from infrastructure.tlog.signing import LogSigner
+
+EVERYTHING = "all"
+
+
+def export_bundle(
+    ledger: Ledger,
+    log_id: UUID,
+    out: Path,
+    *,
+    with_keys: str | None = None,
+    recipient: str = "bundle",
+    progress: Callable[[int], None] | None = None,
+) -> Checkpoint:
+    """Write a log's bundle at its present size.
+
+    Args:
+        ledger: the ledger.
+        log_id: whose log.
+        out: a directory that is missing or empty.
+        with_keys: "all", or the streams (or workload, execution and CAC ids) whose keys go along, comma-separated.
+            The disclosure is recorded first, and is the last entry of what is exported, or near it.
+        recipient: who gets the keys.
+        progress: called with the number of entries done.
+
+    Raises:
+        UnknownError: when a stream is not of this log.
+        ConflictError: when `out` holds something.
+    """
+    extra = {}
+    if with_keys is not None:
+        streams = _chosen(ledger, log_id, with_keys)
+        _disclose(ledger, log_id, streams, everything=with_keys == EVERYTHING, recipient=recipient)
+        extra[KEYS] = _keys(ledger, log_id, streams)
+    frontier = ledger.head(log_id)
+    return write_bundle(
+        (stored.entry for stored in ledger.recorder.every_entry(log_id, frontier.size)),
+        size=frontier.size,
+        signer=log_signer(ledger, log_id),
+        at_unix_s=ledger.clock.now_ms() // SECOND_MS,
+        out=out,
+        extra=extra,
+        root=frontier.root(),
+        progress=progress,
+    )
+
+
+def log_signer(ledger: Ledger, log_id: UUID) -> LogSigner:
+    """Return the signer of a log: its origin and both of its keys."""
+    keys = ledger.keyring.get(log_id)
+    return LogSigner(ledger.log(log_id).origin, keys.ed25519_key(), keys.mldsa44_key())
+
+
+def _chosen(ledger: Ledger, log_id: UUID, with_keys: str) -> list[UUID]:
+    own = {stream.stream_id for stream in ledger.recorder.streams(log_id)}
+    if with_keys == EVERYTHING:
+        return sorted(own | {log_id})
+    chosen = sorted({_stream(name.strip()) for name in with_keys.split(",") if name.strip()})
+    if not chosen:
+        raise MalformedError("name at least one stream, or all")
+    if not set(chosen) <= own:
+        raise UnknownError("this log has no such stream")
+    return chosen
+
+
+def _stream(name: str) -> UUID:
+    if "-0x" in name:
+        return stream_of(name)
+    try:
+        return UUID(name)
+    except ValueError:
+        raise MalformedError("a stream is a UUID or a wl-0x, exec-0x or cac-0x id") from None
+
+
+def _disclose(ledger: Ledger, log_id: UUID, streams: Sequence[UUID], *, everything: bool, recipient: str) -> None:
+    own = ledger.stream(log_id, log_id)
+    event = KeyDisclosed(
+        streams=len(streams),
+        streams_digest=sha256_hex(canonical([str(stream) for stream in streams])),
+        everything=everything,
+        recipient=recipient,
+    )
+    version = own[-1].version + 1 if own else 0
+    ledger.append([Pending(log_id, log_id, version, event)])
+
+
+def _keys(ledger: Ledger, log_id: UUID, streams: Sequence[UUID]) -> bytes:
+    keys = [stream_key(key, stream) for key in ledger.keyring.get(log_id).data_keys for stream in streams]
+    return keys_document(ledger.log(log_id).origin, keys)

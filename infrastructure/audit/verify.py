@@ -1,0 +1,69 @@
+"""Verification of a bundle offline: the directory, and for authenticity a key from outside. Nothing else is asked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from domain.errors import LedgerError, VerificationError
+from infrastructure.audit.disclosure import KEYS, read_keys
+from infrastructure.audit.opening import opened_entries
+from infrastructure.keys.entry import parse_entry
+from infrastructure.tlog.reader import read_entries
+from infrastructure.tlog.verdict import REFUSED, Verification
+from infrastructure.tlog.verify import verify_directory
+
+_STATEMENTS = "signatures of the statements inside entries"
+_PLAINTEXT = "plaintext of entries: no stream keys came with this bundle"
+
+
+def verify_bundle(
+    path: Path, *, log_keys: Sequence[str] = (), progress: Callable[[int], None] | None = None
+) -> Verification:
+    """Verify a directory; with keys.json also that every disclosed entry holds what it should.
+
+    Args:
+        path: a bundle of ours, or a C2SP tile log of whoever wrote it.
+        log_keys: verifier keys that the caller has from elsewhere.
+        progress: called with the number of entries done.
+
+    Raises:
+        MalformedError: when a given key is not one. Nothing that lies in the directory raises.
+    """
+    verdict = verify_directory(path, log_keys=log_keys, check_entry=check_entry, progress=progress)
+    if not verdict.ok or not (path / "manifest.json").is_file():
+        return verdict
+    if not (path / KEYS).is_file():
+        return replace(verdict, not_checked=(*verdict.not_checked, _PLAINTEXT, _STATEMENTS))
+    try:
+        count, sealed = _check_plaintext(path, verdict.origin or "")
+    except LedgerError as error:
+        return replace(verdict, ok=False, trust=REFUSED, first_error=f"{KEYS}: {error}", checked=())
+    checked = f"plaintext of {count} disclosed entries: origin, key commitment, stream, dense versions, known topics"
+    not_checked = (*verdict.not_checked, _STATEMENTS)
+    if sealed:
+        not_checked = (*not_checked, f"plaintext of {sealed} entries whose stream keys were not disclosed")
+    return replace(verdict, checked=(*verdict.checked, checked), not_checked=not_checked)
+
+
+def check_entry(index: int, entry: bytes, origin: str) -> None:
+    """Check an entry's outside: the one COSE form, sealed for this log.
+
+    Raises:
+        LedgerError: when it is not.
+    """
+    parsed = parse_entry(entry)
+    if parsed.origin != origin:
+        raise VerificationError(f"entry {index} was sealed for another log")
+
+
+def _check_plaintext(path: Path, origin: str) -> tuple[int, int]:
+    stated, keys = read_keys(path)
+    if stated != origin:
+        raise VerificationError("the keys are another log's")
+    opened = sealed = 0
+    for recorded in opened_entries(read_entries(path), keys, origin):
+        if recorded is None:
+            sealed += 1
+        else:
+            opened += 1
+    return opened, sealed

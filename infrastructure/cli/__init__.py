@@ -1,0 +1,5 @@
+"""The command line: ``enclave-ledger``."""
+
+from infrastructure.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,127 @@
+"""Commands of auditors: export, verify, replay."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from domain.errors import MalformedError
+from infrastructure.audit.export import export_bundle, log_signer
+from infrastructure.audit.replay import Replay, replay_bundle, replay_log
+from infrastructure.audit.verify import verify_bundle
+from infrastructure.cli.output import GOOD, WRONG, progress, result
+from infrastructure.cli.session import ledger_at
+from infrastructure.commands.loading import find_log
+from infrastructure.projector import Projector
+from infrastructure.tlog.reader import read_checkpoint
+from infrastructure.tlog.verdict import Verification
+
+_MAX_KEY_FILE_BYTES = 65_536
+
+
+def export(data_dir: Path, tenant: str, out: Path, with_keys: str | None, *, as_json: bool) -> None:
+    """Export a log as a bundle."""
+    with ledger_at(data_dir) as ledger:
+        log = find_log(ledger, tenant)
+        with progress("exporting", ledger.head(log.log_id).size) as told:
+            checkpoint = export_bundle(ledger, log.log_id, out, with_keys=with_keys, progress=told)
+        vkeys = [str(key) for key in log_signer(ledger, log.log_id).verifier_keys()]
+        Projector(ledger).catch_up()
+    root = base64.b64encode(checkpoint.root).decode()
+    members = {"origin": checkpoint.origin, "size": checkpoint.size, "root": root, "out": str(out), "log_keys": vkeys}
+    lines = [f"{checkpoint.origin} at size {checkpoint.size} in {out}", f"root     {root}", f"log key  {vkeys[0]}"]
+    result(members, as_json=as_json, lines=lines)
+
+
+def verify(directory: Path, log_keys: Sequence[str], *, as_json: bool) -> int:
+    """Verify a directory; return the exit code."""
+    keys = [key for given in log_keys for key in _vkeys(given)]
+    with progress("verifying", _size(directory)) as told:
+        verdict = verify_bundle(directory, log_keys=keys, progress=told)
+    root = None if verdict.root_hex is None else base64.b64encode(bytes.fromhex(verdict.root_hex)).decode()
+    members = {
+        "ok": verdict.ok,
+        "trust": verdict.trust,
+        "origin": verdict.origin,
+        "size": verdict.size,
+        "root": root,
+        "first_error": verdict.first_error,
+        "checked": list(verdict.checked),
+        "not_checked": list(verdict.not_checked),
+        "fingerprints": list(verdict.fingerprints),
+    }
+    result(members, as_json=as_json, lines=_verdict_lines(verdict, root))
+    return GOOD if verdict.ok else WRONG
+
+
+def replay(
+    directory: Path | None,
+    data_dir: Path,
+    tenant: str | None,
+    *,
+    size: int | None,
+    at_ms: int | None,
+    as_json: bool,
+) -> int:
+    """Fold a history again, from a bundle or from the database; return the exit code."""
+    live = None
+    if directory is not None:
+        found = replay_bundle(directory, size=size, at_ms=at_ms)
+    else:
+        with ledger_at(data_dir) as ledger:
+            log = find_log(ledger, tenant or "")
+            projector = Projector(ledger)
+            projector.catch_up()
+            found = replay_log(ledger, log.log_id, size=size, at_ms=at_ms)
+            live = projector.digest(log.log_id) if found.size == ledger.head(log.log_id).size else None
+    members = {
+        "origin": found.origin,
+        "size": found.size,
+        "at_ms": found.at_ms,
+        "state_digest": found.digest,
+        "topics": dict(found.topics),
+    }
+    if live is not None:
+        members |= {"live_digest": live, "equals_live": live == found.digest}
+    result(members, as_json=as_json, lines=_replay_lines(found, live))
+    return WRONG if live is not None and live != found.digest else GOOD
+
+
+def _verdict_lines(verdict: Verification, root: str | None) -> list[str]:
+    lines = [f"{'ok' if verdict.ok else 'NOT OK'}: {verdict.trust}"]
+    if verdict.origin is not None:
+        lines.append(f"{verdict.origin}  size {verdict.size}  root {root}")
+    if verdict.first_error is not None:
+        lines.append(f"first error: {verdict.first_error}")
+    lines.extend(f"  checked      {item}" for item in verdict.checked)
+    lines.extend(f"  not checked  {item}" for item in verdict.not_checked)
+    lines.extend(f"  key          {item}" for item in verdict.fingerprints)
+    return lines
+
+
+def _replay_lines(found: Replay, live: str | None) -> list[str]:
+    lines = [f"{found.origin} at size {found.size}", f"state digest {found.digest}"]
+    if live is not None:
+        lines.append("equal to the live projections" if live == found.digest else f"DIFFERS from live {live}")
+    return [*lines, *(f"  {count:>7}  {topic}" for topic, count in found.topics.items())]
+
+
+def _vkeys(given: str) -> list[str]:
+    """Return verifier keys: the string itself, or the lines of the file that it names."""
+    if "+" in given and not Path(given).is_file():
+        return [given]
+    try:
+        with Path(given).open("rb") as file:
+            data = file.read(_MAX_KEY_FILE_BYTES + 1)
+        lines = data.decode("ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise MalformedError("--log-key takes a verifier key (name+id+base64) or a file of them, one a line") from None
+    if len(data) > _MAX_KEY_FILE_BYTES or not lines:
+        raise MalformedError("--log-key: the file holds no verifier keys")
+    return lines
+
+
+def _size(directory: Path) -> int | None:
+    try:
+        return read_checkpoint(directory).size
+    except Exception:  # noqa: BLE001 - only the progress bar's total; verification itself says what is wrong
+        return None

@@ -1,0 +1,230 @@
+"""Commands that submit, execute and explain: submit, work, retry, cac, why, queue, nodes."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from domain.attestation.binding import SALT_BYTES, output_info
+from domain.bounds import Bounds
+from domain.errors import MalformedError, UnknownError
+from domain.executions.events import ExecutionFaulted
+from domain.identifiers import stream_of
+from domain.message import Recorded
+from domain.workloads.events import WorkloadDenied
+from infrastructure.cli.output import result, say
+from infrastructure.cli.session import ledger_at, load_wallets
+from infrastructure.client import acts
+from infrastructure.client.submission import read_submission_file
+from infrastructure.commands.loading import find_log, find_tenant, load_execution, log_of, tenants
+from infrastructure.decider import Decider
+from infrastructure.ledger import Ledger
+from infrastructure.projector import Projector
+from infrastructure.work import work
+from projections import audit_trail
+from projections.scheduling import nodes as node_rows
+from projections.scheduling import queue as queue_rows
+
+Row = dict[str, Any]
+
+
+def submit(data_dir: Path, file: Path, key: Path, tenant: str, *, run: bool, as_json: bool) -> None:
+    """Sign, seal and hand in a submission; then, unless told otherwise, work until it has come to rest."""
+    content, inputs = read_submission_file(file)
+    wallet = load_wallets([key])[0]
+    with ledger_at(data_dir) as ledger:
+        found = find_tenant(ledger, tenant)
+        submission = acts.submit(ledger, found, wallet, content, inputs)
+        if run:
+            _work(ledger, data_dir)
+        else:
+            Projector(ledger).catch_up()
+        row = _row(ledger, f"workload/{submission.workload}", submission.workload)
+    result(row, as_json=as_json, lines=_explained(row, []))
+
+
+def run_work(data_dir: Path, *, as_json: bool) -> None:
+    """Decide and execute until nothing is left to do here."""
+    with ledger_at(data_dir) as ledger:
+        done = _work(ledger, data_dir)
+    result({"executed": done}, as_json=as_json, lines=[f"{done} executions run"])
+
+
+def retry(
+    data_dir: Path, prefixed_id: str, keys: Sequence[Path], bounds: dict[str, int], *, run: bool, as_json: bool
+) -> None:
+    """Re-authorise a held workload (or its faulted execution), and run it again."""
+    signatories = load_wallets(keys)
+    with ledger_at(data_dir) as ledger:
+        log_id = log_of(ledger, prefixed_id)
+        execution = prefixed_id
+        if prefixed_id.startswith("wl-"):
+            Projector(ledger).catch_up()
+            known = _row(ledger, f"workload/{prefixed_id}", prefixed_id)["executions"]
+            states = [load_execution(ledger, log_id, one)[0] for one in known]
+            faulted = [state.id for state in states if state.faulted is not None and not state.retry_decided]
+            if not faulted:
+                raise UnknownError("this workload has no fault that waits for a decision")
+            execution = faulted[-1]
+        reserved = load_execution(ledger, log_id, execution)[0].reserved.limits
+        asked = Bounds.model_validate({**reserved.model_dump(), **bounds})
+        answer = acts.authorize_retry(ledger, execution, signatories, bounds=asked).answer
+        if run:
+            _work(ledger, data_dir)
+        Projector(ledger).catch_up()
+        row = _row(ledger, f"workload/{answer['workload']}", str(answer["workload"]))
+    result(row, as_json=as_json, lines=_explained(row, []))
+
+
+def why(data_dir: Path, prefixed_id: str, *, as_json: bool) -> None:
+    """Say what became of a workload, execution or CAC, gate by gate, and when it is looked at again."""
+    with ledger_at(data_dir) as ledger:
+        Projector(ledger).catch_up()
+        log_id = log_of(ledger, prefixed_id)
+        kind = {"wl": "workload", "exec": "execution", "cac": "cac"}[prefixed_id.partition("-")[0]]
+        row = _row(ledger, f"{kind}/{prefixed_id}", prefixed_id)
+        workload = row if kind == "workload" else _row(ledger, f"workload/{row['workload']}", row["workload"])
+        trail = Projector(ledger).rows(log_id, audit_trail.NAME)
+        executions = [trail[f"execution/{one}"] for one in workload["executions"]]
+        waiting = _place_in_line(ledger, workload)
+    members = {**workload, **waiting, "runs": executions}
+    result(members, as_json=as_json, lines=_explained(members, executions))
+
+
+def list_cacs(data_dir: Path, tenant: str | None, *, as_json: bool) -> None:
+    """List CACs of one tenant, or of all tenants of this installation."""
+    with ledger_at(data_dir) as ledger:
+        projector = Projector(ledger)
+        projector.catch_up()
+        logs = (
+            [find_log(ledger, tenant).log_id]
+            if tenant
+            else [find_log(ledger, t.log_id).log_id for t in tenants(ledger)]
+        )
+        rows = [
+            {
+                name: row[name]
+                for name in ("cac", "outcome", "clause_id", "node", "execution", "workload", "issued_at_ms")
+            }
+            for log_id in logs
+            for key, row in projector.rows(log_id, audit_trail.NAME).items()
+            if key.startswith("cac/")
+        ]
+    lines = [f"{row['cac']}  {row['outcome']:<8} {row['clause_id']}  on {row['node']}" for row in rows]
+    result({"cacs": rows}, as_json=as_json, lines=lines or ["no CAC yet"])
+
+
+def show_cac(data_dir: Path, cac_id: str, *, opened: bool, as_json: bool) -> None:
+    """Show a CAC as the enclave signed it, and if asked its output, opened with the tenant's key."""
+    with ledger_at(data_dir) as ledger:
+        Projector(ledger).catch_up()
+        row = _row(ledger, f"cac/{cac_id}", cac_id)
+        output = _output(ledger, cac_id, row) if opened else None
+    document = row["document"]
+    members = {"cac": document, **({"output": output} if output is not None else {})}
+    about = document["tenant_info"]
+    lines = [
+        f"{cac_id}  {document['outcome']}",
+        f"clause    {document['clause_id']}  module {document['module_digest']}",
+        f"for       {about['dao']}/{about['jurisdiction']}  {about['resource_class']}  {about['workload_id']}",
+        f"on        {document['node']}  evidence {document['evidence_class']}  engine {document['engine']}",
+        f"policy    version {document['policy']['version']}  {document['policy']['digest']}",
+        f"inputs    {', '.join(document['input_commitments'])}",
+        f"output    {document['outputs'][0]['commitment']}  {document['outputs'][0]['size_bytes']} bytes",
+        f"released  {document['released_by']}",
+        f"signed by {document['proof']['verificationMethod']}",
+        *([f"content   {output}"] if output is not None else []),
+    ]
+    result(members, as_json=as_json, lines=lines)
+
+
+def show_queue(data_dir: Path, *, as_json: bool) -> None:
+    """Show who waits and which nodes there are: the operator's view, tenants by slot."""
+    with ledger_at(data_dir) as ledger:
+        state = Decider(ledger).catch_up()
+    waiting, known = queue_rows(state), node_rows(state)
+    lines = [
+        f"{row['workload']}  slot {row['slot']}  level {row['level']}  attempt {row['attempt']}" for row in waiting
+    ]
+    lines = lines or ["nobody waits"]
+    lines += [
+        f"{row['node']}  {row['country']}  {row['operator']}  {row['free_slots']} of {row['slots']} slots free"
+        for row in known
+    ]
+    result({"waiting": waiting, "nodes": known}, as_json=as_json, lines=lines)
+
+
+def _work(ledger: Ledger, data_dir: Path) -> int:
+    return work(ledger, data_dir, watcher=_teller(ledger), trouble=say)
+
+
+def _teller(ledger: Ledger) -> Callable[[Recorded], None]:
+    began = ledger.clock.now_ms()
+
+    def tell(recorded: Recorded) -> None:
+        event = recorded.event
+        if recorded.at_ms < began:
+            return
+        if isinstance(event, WorkloadDenied):
+            say(f"denied  {event.workload_id}: {event.reason}")
+        elif isinstance(event, ExecutionFaulted):
+            say(f"fault   {event.execution_id}: {event.kind}; held until re-authorised")
+
+    return tell
+
+
+def _row(ledger: Ledger, key: str, prefixed_id: str) -> Row:
+    row = Projector(ledger).row(log_of(ledger, prefixed_id), audit_trail.NAME, key)
+    if row is None:
+        raise UnknownError("there is nothing of that id yet; `enclave-ledger work` brings things forward")
+    return row
+
+
+def _place_in_line(ledger: Ledger, workload: Row) -> Row:
+    if workload["status"] not in {"queued", "waiting"}:
+        return {}
+    state = Decider(ledger).catch_up()
+    mine = state.waiting.get(workload["workload"])
+    if mine is None:
+        return {}
+    policy = state.effective(mine)[1]
+    own_class = mine.queued.facts.class_key(policy, mine.slot)
+    before = sum(
+        other.arrived < mine.arrived
+        and other.slot == mine.slot
+        and other.queued.facts.class_key(state.effective(other)[1], other.slot) == own_class
+        for other in state.waiting.values()
+    )
+    return {"place": before + 1, "expires_at_ms": mine.queued.not_after_ms}
+
+
+def _explained(row: Row, executions: Sequence[Row]) -> list[str]:
+    lines = [f"{row['workload']}  {row['status']}" + (f": {row['reason']}" if row["reason"] else "")]
+    for gate in row["gates"]:
+        verdict = "passed" if gate["passed"] else "FAILED"
+        policy = f", policy {gate['policy_version']}" if "policy_version" in gate else ""
+        lines.append(f"  {gate['gate']:<13}{verdict}  {gate['reason']}  (entry {gate['leaf_index']}{policy})")
+        if gate.get("filtered"):
+            excluded = ", ".join(f"{rule} {count}" for rule, count in gate["filtered"].items())
+            lines.append(f"               of {gate['nodes']} nodes excluded by rule: {excluded}")
+    for run in executions:
+        outcome = run["outcome"] or run["fault"] or run["status"]
+        lines.append(f"  attempt {run['attempt']} on {run['node']}: {outcome}  {run['execution']}")
+    if "place" in row and row["status"] in {"queued", "waiting"}:
+        lines.append(f"  place {row['place']} within its class")
+    lines.extend(f"  CAC {cac}" for cac in row["cacs"])
+    return [*lines, f"  looked at again: {row['next']}"]
+
+
+def _output(ledger: Ledger, cac_id: str, row: Row) -> str:
+    log_id = log_of(ledger, cac_id)
+    execution, _ = load_execution(ledger, log_id, row["execution"])
+    if execution.completed is None or execution.appraised is None:
+        raise UnknownError("this execution has no output")
+    sealed = ledger.attached(log_id, stream_of(execution.id), execution.completed.output_payload_digest)
+    commitment = bytes.fromhex(execution.completed.output_commitment)
+    info = output_info(bytes.fromhex(execution.appraised.report_data), 0, commitment)
+    plain = ledger.keyring.get(log_id).output_key().open(sealed, info)
+    try:
+        return plain[SALT_BYTES:].decode()
+    except UnicodeDecodeError:
+        raise MalformedError("the output is not text") from None

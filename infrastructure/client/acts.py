@@ -1,0 +1,304 @@
+"""Acts of principals against a ledger in this process: build what has to be signed, sign it with wallets, hand it in.
+
+Each returns what the ledger answered. Nothing here is trusted by the ledger: it verifies every statement at its border.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from domain.attestation.appraise import platform_id
+from domain.bounds import Bounds
+from domain.canonical import canonical
+from domain.clauses.decisions import registration_claims
+from domain.clauses.events import ClauseMetadata
+from domain.errors import RefusedError
+from domain.hashing import sha256_hex
+from domain.identifiers import parse_clause_id
+from domain.policies.facts import NodeFacts
+from domain.policies.kinds import Policy
+from domain.statements import ENDORSEMENT, GOVERNANCE, REPORT
+from domain.tenants.decisions import (
+    acceptance_claims,
+    endorsement_claims,
+    enrolment_claims,
+    policy_claims,
+)
+from domain.tenants.events import PrincipalEnrolled, StatementType
+from domain.tenants.state import Tenant
+from domain.tenants.state import evolve as evolve_tenant
+from domain.time import DAY_MS
+from infrastructure.client.signing import admin_key, payload, signed_by
+from infrastructure.client.submission import Submission, SubmissionFile, build_submission
+from infrastructure.commands import clauses, genesis, nodes, retries, submissions, tenants
+from infrastructure.commands.loading import load_genesis, load_tenant
+from infrastructure.commands.tenants import Enrolment
+from infrastructure.credentials.executor import ExecutorSubject, issue_executor
+from infrastructure.credentials.node import NodeSubject, issue_node
+from infrastructure.keys.wallet import Purpose, Wallet
+from infrastructure.ledger import Answer, Ledger
+
+YEAR_MS = 365 * DAY_MS
+DEFAULT_MEMORY_BYTES = 256 * 1024 * 1024
+
+Wallets = Sequence[Wallet]
+
+
+def begin_cell(ledger: Ledger, host: str, admins: Wallets, threshold: int) -> Tenant:
+    """Write the genesis with these wallets as the root scope's admins; the first one's keys endorse and issue."""
+    platform, root = genesis.prepare_genesis(ledger, host)
+    did = admins[0].did(Purpose.GOVERNANCE)
+    registration = genesis.scope_registration(
+        root,
+        name="root",
+        did=did,
+        admins=[admin_key(wallet) for wallet in admins],
+        threshold=threshold,
+        issuers=[wallet.did(Purpose.CREDENTIAL) for wallet in admins],
+    )
+    endorser = principal(admins[0], Purpose.ENDORSEMENT, "endorser", ENDORSEMENT)
+    claims = acceptance_claims(root.origin, registration.admins, threshold)
+    genesis.begin(
+        ledger,
+        platform,
+        root,
+        registration=registration,
+        acceptances=_govern(ledger, admins, did, root.origin, claims),
+        endorser=endorser,
+        enrolment=_govern(ledger, admins, did, root.origin, enrolment_claims(endorser)),
+    )
+    scope = load_tenant(ledger, root.log_id)
+    for wallet in admins[1:]:
+        enrol(ledger, scope, admins, principal(wallet, Purpose.ENDORSEMENT, "endorser", ENDORSEMENT))
+        scope = load_tenant(ledger, root.log_id)
+    return scope
+
+
+def adopt_levels(ledger: Ledger, admins: Wallets, domains: Sequence[str]) -> Answer:
+    """Adopt priority levels, highest first, by the root scope's admins."""
+    root, platform = root_scope(ledger), ledger.platform()
+    version = genesis.next_levels_version(ledger.stream(platform.log_id, platform.log_id))
+    tokens = _govern(ledger, admins, root.did, platform.origin, genesis.levels_claims(version, domains))
+    return genesis.adopt_levels(ledger, root, domains, tokens)
+
+
+def register_tenant(
+    ledger: Ledger,
+    *,
+    dao: str,
+    jurisdiction: str,
+    admins: Wallets,
+    threshold: int = 1,
+    root_admins: Wallets,
+    families: Sequence[str],
+    resource_classes: Sequence[str],
+    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    valid_ms: int = YEAR_MS,
+) -> Tenant:
+    """Register a tenant: its admins accept, the root scope endorses and grants its TEEExecutorVC.
+
+    The first admin's submission key is enrolled too.
+    """
+    did = admins[0].did(Purpose.GOVERNANCE)
+    registration = tenants.prepare_tenant(
+        ledger,
+        dao=dao,
+        jurisdiction=jurisdiction,
+        did=did,
+        admins=[admin_key(wallet) for wallet in admins],
+        threshold=threshold,
+    )
+    draft = evolve_tenant(registration, None)
+    credential = _executor_credential(
+        ledger,
+        draft,
+        root_admins[0],
+        families=families,
+        resource_classes=resource_classes,
+        memory_bytes=memory_bytes,
+        valid_ms=valid_ms,
+    )
+    submitter = principal(admins[0], Purpose.SUBMISSION, "submitter", "ledger-submission+jwt")
+    origin = registration.origin
+    claims = acceptance_claims(origin, registration.admins, threshold)
+    tenants.register_tenant(
+        ledger,
+        registration,
+        acceptances=_govern(ledger, admins, did, origin, claims),
+        credential=credential,
+        endorsements=_endorsements(ledger, draft, root_admins, credential),
+        enrolments=[Enrolment(submitter, _govern(ledger, admins, did, origin, enrolment_claims(submitter)))],
+    )
+    return load_tenant(ledger, UUID(registration.tenant_id))
+
+
+def renew_credential(
+    ledger: Ledger,
+    tenant: Tenant,
+    root_admins: Wallets,
+    *,
+    families: Sequence[str],
+    resource_classes: Sequence[str],
+    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    valid_ms: int = YEAR_MS,
+) -> Answer:
+    """Grant a tenant a new TEEExecutorVC, by the root scope's endorsers."""
+    credential = _executor_credential(
+        ledger,
+        tenant,
+        root_admins[0],
+        families=families,
+        resource_classes=resource_classes,
+        memory_bytes=memory_bytes,
+        valid_ms=valid_ms,
+    )
+    return tenants.renew(ledger, tenant, credential, _endorsements(ledger, tenant, root_admins, credential))
+
+
+def enrol(ledger: Ledger, tenant: Tenant, admins: Wallets, enrolled: PrincipalEnrolled) -> Answer:
+    """Enrol a further key of a tenant or scope."""
+    tokens = _govern(ledger, admins, tenant.did, tenant.origin, enrolment_claims(enrolled))
+    return tenants.enrol(ledger, tenant, Enrolment(enrolled, tokens))
+
+
+def adopt_policy(ledger: Ledger, tenant: Tenant, admins: Wallets, policy: Policy) -> Answer:
+    """Put a policy in force."""
+    claims = policy_claims(tenant.policy_version + 1, policy.digest())
+    return tenants.adopt(ledger, tenant, policy, _govern(ledger, admins, tenant.did, tenant.origin, claims))
+
+
+def register_clause(ledger: Ledger, owner: Tenant, admins: Wallets, metadata: ClauseMetadata, module: bytes) -> Answer:
+    """Register a clause, by its owner's admins."""
+    claims = registration_claims(metadata, sha256_hex(module))
+    tokens = _govern(ledger, admins, owner.did, ledger.platform().origin, claims)
+    return clauses.register(ledger, owner, metadata, module, tokens)
+
+
+def enrol_node(ledger: Ledger, wallet: Wallet, issuer: Wallet, facts: NodeFacts, *, valid_ms: int = YEAR_MS) -> Answer:
+    """Enrol a node: the issuer grants its credential, the node's own key accepts."""
+    now_ms = ledger.clock.now_ms()
+    software = platform_id(wallet.thumbprint(Purpose.REPORT))
+    known = facts if facts.platform_ids else facts.model_copy(update={"platform_ids": (software,)})
+    subject = NodeSubject(
+        id=wallet.did(Purpose.REPORT),
+        operator=known.operator,
+        country_of_operation=known.country,
+        vendor=known.vendor,
+        platform_ids=known.platform_ids,
+    )
+    credential = issue_node(
+        subject,
+        issuer.key(Purpose.CREDENTIAL),
+        valid_from_ms=now_ms,
+        valid_until_ms=now_ms + valid_ms,
+        created_ms=now_ms,
+    )
+    content = payload(
+        iss=wallet.did(Purpose.REPORT),
+        aud=ledger.platform().origin,
+        claims=nodes.enrolment_claims(known),
+        now_ms=now_ms,
+        entropy=ledger.entropy,
+    )
+    return nodes.enrol_node(
+        ledger,
+        known,
+        public_key=wallet.public(Purpose.REPORT),
+        credential=credential,
+        acceptance=signed_by([wallet], REPORT, content)[0],
+    )
+
+
+def submit(
+    ledger: Ledger, tenant: Tenant, wallet: Wallet, content: SubmissionFile, inputs: Sequence[bytes]
+) -> Submission:
+    """Sign and seal a submission, and hand it in."""
+    now_ms = ledger.clock.now_ms()
+    submission = build_submission(
+        content,
+        inputs,
+        wallet=wallet,
+        workload=ledger.ids.uuid(now_ms),
+        origin=tenant.origin,
+        release_key=tenant.release_key,
+        now_ms=now_ms,
+        entropy=ledger.entropy,
+    )
+    submissions.submit(ledger, tenant, submission.token, submission.ciphertexts)
+    return submission
+
+
+def authorize_retry(
+    ledger: Ledger,
+    execution_id: str,
+    signatories: Wallets,
+    *,
+    bounds: Bounds | None = None,
+    within_ms: int | None = None,
+) -> Answer:
+    """Let a held workload run again: all signatories sign the same payload."""
+    draft = retries.draft_retry(ledger, execution_id, bounds=bounds, within_ms=within_ms)
+    tenant = draft.context.tenant
+    return retries.authorize(ledger, draft, _govern(ledger, signatories, tenant.did, tenant.origin, draft.claims))
+
+
+def root_scope(ledger: Ledger) -> Tenant:
+    """Return the root scope."""
+    return load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+
+
+def principal(wallet: Wallet, purpose: Purpose, role: str, statement_type: StatementType) -> PrincipalEnrolled:
+    """Return the enrolment of one of a wallet's keys, not signed yet."""
+    return PrincipalEnrolled(
+        kid=wallet.thumbprint(purpose),
+        public_key=wallet.public(purpose).hex(),
+        person=wallet.name,
+        role=role,
+        statement_type=statement_type,
+        statements=(),
+    )
+
+
+def _executor_credential(
+    ledger: Ledger,
+    tenant: Tenant,
+    issuer: Wallet,
+    *,
+    families: Sequence[str],
+    resource_classes: Sequence[str],
+    memory_bytes: int,
+    valid_ms: int,
+) -> dict[str, object]:
+    if not families:
+        raise RefusedError("a TEEExecutorVC names at least one clause family (--clause)")
+    now_ms = ledger.clock.now_ms()
+    subject = ExecutorSubject(
+        id=tenant.did,
+        dao=tenant.dao,
+        jurisdiction=tenant.jurisdiction,
+        clause_families=tuple(sorted({parse_clause_id(f"{family}@0.0.0").family for family in families})),
+        resource_classes=tuple(sorted(set(resource_classes))),
+        maximum_memory_bytes=memory_bytes,
+    )
+    return issue_executor(
+        subject,
+        issuer.key(Purpose.CREDENTIAL),
+        valid_from_ms=now_ms,
+        valid_until_ms=now_ms + valid_ms,
+        created_ms=now_ms,
+    )
+
+
+def _endorsements(
+    ledger: Ledger, tenant: Tenant, root_admins: Wallets, credential: dict[str, object]
+) -> tuple[str, ...]:
+    claims = endorsement_claims(tenant, sha256_hex(canonical(credential)))
+    root = root_scope(ledger)
+    content = payload(
+        iss=root.did, aud=tenant.origin, claims=claims, now_ms=ledger.clock.now_ms(), entropy=ledger.entropy
+    )
+    return signed_by(root_admins, ENDORSEMENT, content)
+
+
+def _govern(ledger: Ledger, wallets: Wallets, iss: str, aud: str, claims: dict[str, object]) -> tuple[str, ...]:
+    content = payload(iss=iss, aud=aud, claims=claims, now_ms=ledger.clock.now_ms(), entropy=ledger.entropy)
+    return signed_by(wallets, GOVERNANCE, content)

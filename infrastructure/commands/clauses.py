@@ -1,0 +1,72 @@
+"""Registration of clauses: the module is validated in a limited process, stored sealed, and pinned by its digest."""
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from domain.clauses.decisions import register_clause
+from domain.clauses.events import ClauseMetadata
+from domain.errors import ConflictError, MalformedError
+from domain.identifiers import clause_stream
+from domain.message import Pending
+from domain.statements import GOVERNANCE
+from domain.tenants.state import Tenant
+from infrastructure.commands.border import all_verified, keys_of
+from infrastructure.commands.loading import load_clause
+from infrastructure.commands.tenants import statement_command
+from infrastructure.ledger import Answer, Ledger
+from infrastructure.runtime.module import validate_module
+
+MAX_METADATA_BYTES = 32_768
+
+
+def read_metadata(data: bytes) -> ClauseMetadata:
+    """Read a clause's metadata.
+
+    Raises:
+        MalformedError: naming the first member that is wrong.
+    """
+    if len(data) > MAX_METADATA_BYTES:
+        raise MalformedError(f"clause metadata of {len(data)} bytes is larger than {MAX_METADATA_BYTES}")
+    try:
+        return ClauseMetadata.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "top"
+        raise MalformedError(f"clause is malformed at {where}: {first['msg']}") from None
+
+
+def register(ledger: Ledger, owner: Tenant, metadata: ClauseMetadata, module: bytes, tokens: Sequence[str]) -> Answer:
+    """Register a clause, by its owner's admins.
+
+    Raises:
+        MalformedError: when the keep would not run the module.
+        NotAuthorisedError: below the threshold, or by another DAO.
+        ConflictError: when a clause of that id is registered.
+    """
+    platform = ledger.platform()
+    stream = clause_stream(metadata.clause_id)
+    keys = keys_of(owner.principals.values(), GOVERNANCE)
+    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=ledger.clock.now_ms())
+    digest = validate_module(module)
+    attachment = ledger.attach(platform.log_id, stream, module)
+    event = register_clause(
+        owner,
+        metadata,
+        module_digest=digest,
+        module_bytes=len(module),
+        payload_digest=attachment.digest.hex(),
+        signatures=signed,
+    )
+    command = statement_command(platform.log_id, signed, {"clause_id": metadata.clause_id, "module_digest": digest})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
+    if load_clause(ledger, metadata.clause_id) is not None:
+        raise ConflictError("a clause of this id is registered; a change takes a new version")
+    return ledger.append([Pending(platform.log_id, stream, 0, event)], command=command, attachments=[attachment])
+
+
+def load_module(ledger: Ledger, clause_id: str, payload_digest: str) -> bytes:
+    """Return a registered clause's module."""
+    return ledger.attached(ledger.platform().log_id, clause_stream(clause_id), payload_digest)

@@ -1,0 +1,99 @@
+"""One execution with everything around it, as the ledger has it now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.attestation.appraise import Expected
+from domain.errors import RefusedError
+from domain.executions.state import Execution
+from domain.identifiers import stream_of
+from domain.message import Event, Pending, Recorded
+from domain.policies.effective import effective_policy
+from domain.policies.kinds import Policy
+from domain.tenants.state import Tenant
+from domain.workloads.events import WorkloadQueued
+from infrastructure.commands.loading import (
+    Node,
+    Workload,
+    load_execution,
+    load_genesis,
+    load_node,
+    load_tenant,
+    load_workload,
+    log_of,
+)
+from infrastructure.ledger import Ledger
+from infrastructure.runtime.measurement import runtime_measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One execution, the events that it was folded from, and what it belongs to."""
+
+    log_id: UUID
+    tenant: Tenant
+    workload: Workload
+    execution: Execution
+    stream: tuple[Recorded, ...]
+    node: Node
+    host: str
+
+    @property
+    def queued(self) -> WorkloadQueued:
+        """Return the workload as it was last queued.
+
+        Raises:
+            RefusedError: when it never was.
+        """
+        if self.workload.queued is None:
+            raise RefusedError("the workload was never queued")
+        return self.workload.queued
+
+    def policy(self) -> Policy:
+        """Return the effective policy that is in force for the workload now."""
+        return effective_policy(self.tenant.policy, self.queued.clause_rules)
+
+    def expected(self) -> Expected:
+        """Return what evidence has to answer to.
+
+        Raises:
+            RefusedError: before the nonce was issued.
+        """
+        if self.execution.challenge is None:
+            raise RefusedError("the execution has no nonce yet: fetch its assignment first")
+        return Expected(
+            host=self.host,
+            origin=self.tenant.origin,
+            reserved=self.execution.reserved,
+            challenge=self.execution.challenge,
+            node=self.node.enrolled.facts,
+            node_kid=self.node.enrolled.kid,
+            submission_digest=self.workload.submitted.submission_digest,
+            measurement=runtime_measurement(),
+        )
+
+
+def load_context(ledger: Ledger, execution_id: str) -> Context:
+    """Return an execution with its tenant, workload and node.
+
+    Raises:
+        UnknownError: when there is no such execution.
+    """
+    log_id = log_of(ledger, execution_id)
+    execution, stream = load_execution(ledger, log_id, execution_id)
+    return Context(
+        log_id=log_id,
+        tenant=load_tenant(ledger, log_id),
+        workload=load_workload(ledger, log_id, execution.reserved.workload_id),
+        execution=execution,
+        stream=stream,
+        node=load_node(ledger, execution.reserved.node),
+        host=load_genesis(ledger).host,
+    )
+
+
+def on_execution(context: Context, events: Sequence[Event]) -> list[Pending]:
+    """Return events as the next ones of the execution's stream."""
+    stream, version = stream_of(context.execution.id), context.execution.version + 1
+    return [Pending(context.log_id, stream, version + at, event) for at, event in enumerate(events)]

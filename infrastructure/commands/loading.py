@@ -1,0 +1,188 @@
+"""Aggregates as their streams tell them now."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.clauses.decisions import Clause
+from domain.clauses.events import ClauseDeprecated, ClauseRegistered
+from domain.errors import MalformedError, UnknownError
+from domain.executions.events import ExecutionReserved
+from domain.executions.state import Execution
+from domain.executions.state import evolve as evolve_execution
+from domain.identifiers import PLATFORM_SLOT, clause_stream, node_stream, parse_dao, stream_of
+from domain.jurisdictions import parse_jurisdiction
+from domain.message import Recorded
+from domain.nodes.events import NodeEnrolled
+from domain.platform.events import Genesis
+from domain.tenants.state import Tenant
+from domain.tenants.state import evolve as evolve_tenant
+from domain.workloads.events import WorkloadQueued, WorkloadSubmitted
+from infrastructure.ledger import Ledger
+from infrastructure.postgres.records import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An enrolled node: its facts and the key that signs its reports."""
+
+    enrolled: NodeEnrolled
+
+    @property
+    def keys(self) -> dict[str, bytes]:
+        """Return the node's report key by thumbprint."""
+        return {self.enrolled.kid: bytes.fromhex(self.enrolled.public_key)}
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A workload's submission, the newest queueing, and the version of its stream."""
+
+    submitted: WorkloadSubmitted
+    queued: WorkloadQueued | None
+    version: int
+
+
+def load_genesis(ledger: Ledger) -> Genesis:
+    """Return the genesis.
+
+    Raises:
+        RefusedError: before it.
+    """
+    platform = ledger.platform()
+    for recorded in ledger.history(platform.log_id, size=1):
+        if isinstance(recorded.event, Genesis):
+            return recorded.event
+    raise UnknownError("the platform log does not begin with a genesis")
+
+
+def load_tenant(ledger: Ledger, log_id: UUID) -> Tenant:
+    """Return a tenant or scope by its log.
+
+    Raises:
+        UnknownError: when there is none.
+    """
+    tenant = fold_tenant(ledger.stream(log_id, log_id))
+    if tenant is None:
+        raise UnknownError("there is no such tenant")
+    return tenant
+
+
+def fold_tenant(stream: Iterable[Recorded]) -> Tenant | None:
+    """Fold a tenant's own stream."""
+    tenant: Tenant | None = None
+    for recorded in stream:
+        tenant = evolve_tenant(recorded.event, tenant)
+    return tenant
+
+
+def tenants(ledger: Ledger) -> list[Tenant]:
+    """Return every tenant of the cell, by slot; scopes and the platform left out."""
+    found = (fold_tenant(ledger.stream(log.log_id, log.log_id)) for log in ledger.logs() if log.slot != PLATFORM_SLOT)
+    return [tenant for tenant in found if tenant is not None and tenant.dao]
+
+
+def find_log(ledger: Ledger, name: str) -> Log:
+    """Return the log that a person means: a tenant's id, `DAO/JUR`, `platform` or `root`.
+
+    Raises:
+        UnknownError: when there is none.
+        MalformedError: when it is none of these forms.
+    """
+    if name == "platform":
+        return ledger.platform()
+    if name == "root":
+        return ledger.log(UUID(load_genesis(ledger).root_scope))
+    dao, slash, jurisdiction = name.partition("/")
+    if slash:
+        parse_dao(dao)
+        wanted = (dao, parse_jurisdiction(jurisdiction))
+        for tenant in tenants(ledger):
+            if (tenant.dao, tenant.jurisdiction) == wanted:
+                return ledger.log(UUID(tenant.log_id))
+        raise UnknownError("there is no such tenant; `enclave-ledger tenant list` shows those that you may see")
+    try:
+        return ledger.log(UUID(name))
+    except ValueError:
+        raise MalformedError("name a tenant by its id or as DAO/JUR, e.g. ClimateDAO/DEU") from None
+
+
+def find_tenant(ledger: Ledger, name: str) -> Tenant:
+    """Return the tenant that a person means. Raises as `find_log` does."""
+    return load_tenant(ledger, find_log(ledger, name).log_id)
+
+
+def load_clause(ledger: Ledger, clause_id: str) -> Clause | None:
+    """Return a registered clause, or None."""
+    clause: Clause | None = None
+    for recorded in ledger.stream(ledger.platform().log_id, clause_stream(clause_id)):
+        event = recorded.event
+        if isinstance(event, ClauseRegistered):
+            clause = Clause(event.metadata, event.module_digest, event.payload_digest, recorded.leaf_hash.hex())
+        elif isinstance(event, ClauseDeprecated) and clause is not None:
+            clause = Clause(clause.metadata, clause.module_digest, clause.payload_digest, clause.entry, deprecated=True)
+    return clause
+
+
+def load_node(ledger: Ledger, name: str) -> Node:
+    """Return an enrolled node.
+
+    Raises:
+        UnknownError: when there is none.
+    """
+    found: Node | None = None
+    for recorded in ledger.stream(ledger.platform().log_id, node_stream(name)):
+        if isinstance(recorded.event, NodeEnrolled):
+            found = Node(recorded.event)
+    if found is None:
+        raise UnknownError(f"node {name[:64]!a} is not enrolled")
+    return found
+
+
+def load_workload(ledger: Ledger, log_id: UUID, workload_id: str) -> Workload:
+    """Return a workload.
+
+    Raises:
+        UnknownError: when the log has none of that id.
+    """
+    submitted: WorkloadSubmitted | None = None
+    queued: WorkloadQueued | None = None
+    version = -1
+    for recorded in ledger.stream(log_id, stream_of(workload_id)):
+        version = recorded.version
+        if isinstance(recorded.event, WorkloadSubmitted):
+            submitted = recorded.event
+        elif isinstance(recorded.event, WorkloadQueued):
+            queued = recorded.event
+    if submitted is None:
+        raise UnknownError("there is no such workload")
+    return Workload(submitted, queued, version)
+
+
+def log_of(ledger: Ledger, prefixed_id: str) -> UUID:
+    """Return the log of a workload, execution or CAC.
+
+    Raises:
+        UnknownError: when none has it.
+    """
+    log_id = ledger.recorder.log_of_stream(stream_of(prefixed_id))
+    if log_id is None:
+        raise UnknownError("there is nothing of that id")
+    return log_id
+
+
+def load_execution(ledger: Ledger, log_id: UUID, execution_id: str) -> tuple[Execution, tuple[Recorded, ...]]:
+    """Return an execution and the events that it was folded from.
+
+    Raises:
+        UnknownError: when there is none.
+    """
+    stream = ledger.stream(log_id, stream_of(execution_id))
+    if not stream or not isinstance(stream[0].event, ExecutionReserved):
+        raise UnknownError("there is no such execution")
+    execution: Execution | None = None
+    for recorded in stream:
+        execution = evolve_execution(recorded.event, execution)
+    if execution is None:
+        raise UnknownError("there is no such execution")
+    return execution, stream

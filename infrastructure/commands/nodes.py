@@ -1,0 +1,80 @@
+"""Enrolment of nodes: credential, facts, and the node key's own acceptance."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from domain.attestation.appraise import platform_id
+from domain.canonical import canonical
+from domain.errors import ConflictError, NotAuthorisedError, UnknownError
+from domain.hashing import sha256_hex
+from domain.identifiers import node_stream
+from domain.message import Pending
+from domain.nodes.events import NodeDrained, NodeEnrolled
+from domain.policies.facts import NodeFacts
+from domain.statements import REPORT, require_claims
+from infrastructure.commands.border import verified
+from infrastructure.commands.loading import load_genesis, load_node, load_tenant
+from infrastructure.commands.tenants import statement_command
+from infrastructure.credentials.did_key import did_key
+from infrastructure.credentials.node import verify_node
+from infrastructure.keys.thumbprint import thumbprint
+from infrastructure.ledger import Answer, Ledger
+
+
+def enrol_node(
+    ledger: Ledger, facts: NodeFacts, *, public_key: bytes, credential: Mapping[str, Any], acceptance: str
+) -> Answer:
+    """Enrol a node under its name, once.
+
+    Raises:
+        NotAuthorisedError: when credential or acceptance are not this node's, or facts differ from the credential.
+        ConflictError: when the name is taken.
+    """
+    platform = ledger.platform()
+    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    kid, now_ms = thumbprint(public_key), ledger.clock.now_ms()
+    claims = verify_node(credential, trusted_issuers=root.issuers, at_ms=now_ms, node=did_key(public_key)).subject
+    said = (claims.operator, claims.country_of_operation, claims.vendor, claims.platform_ids)
+    if said != (facts.operator, facts.country, facts.vendor, facts.platform_ids):
+        raise NotAuthorisedError("operator, country, vendor or platform ids are not what the credential says")
+    if facts.evidence_class == "software" and platform_id(kid) not in facts.platform_ids:
+        raise NotAuthorisedError(f"software evidence needs the platform id {platform_id(kid)} in the credential")
+    signed = verified(acceptance, typ=REPORT, keys={kid: public_key}, aud=platform.origin, now_ms=now_ms)
+    require_claims(signed, enrolment_claims(facts))
+    event = NodeEnrolled(
+        facts=facts,
+        kid=kid,
+        public_key=public_key.hex(),
+        credential=dict(credential),
+        credential_digest=sha256_hex(canonical(dict(credential))),
+        acceptance=acceptance,
+    )
+    command = statement_command(platform.log_id, [signed], {"node": facts.node})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
+    try:
+        load_node(ledger, facts.node)
+    except UnknownError:
+        stream = node_stream(facts.node)
+        return ledger.append([Pending(platform.log_id, stream, 0, event)], command=command)
+    raise ConflictError("a node of that name is enrolled; choose another name")
+
+
+def enrolment_claims(facts: NodeFacts) -> dict[str, Any]:
+    """Return what a node's key says when it enrols."""
+    return {"act": "enrol_node", "facts": facts.model_dump(mode="json")}
+
+
+def drain_node(ledger: Ledger, name: str, reason: str) -> Answer:
+    """Let a node take no new work.
+
+    Raises:
+        UnknownError: when it is not enrolled.
+    """
+    platform = ledger.platform()
+    load_node(ledger, name)
+    version = ledger.stream(platform.log_id, node_stream(name))[-1].version
+    event = NodeDrained(node=name, reason=reason)
+    return ledger.append([Pending(platform.log_id, node_stream(name), version + 1, event)])

@@ -1,0 +1,168 @@
+"""The provisioning gate and the release of inputs: decided at one position, durable before any ciphertext leaves."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from domain.attestation.binding import SALT_BYTES, input_info, salted_commitment
+from domain.attestation.release import release_info
+from domain.cacs.document import CacRecord, draft_document
+from domain.errors import MalformedError, RefusedError
+from domain.executions.events import (
+    EnclaveProvisioned,
+    EvidenceAppraised,
+    ExecutionAbandoned,
+    InputsReleased,
+)
+from domain.identifiers import stream_of
+from domain.message import Event, Pending
+from domain.policies.feasible import feasible, told
+from domain.scheduling.state import Scheduling
+from domain.time import tick_of
+from domain.workloads.decisions import read_request
+from domain.workloads.events import WorkloadDenied
+from infrastructure.commands.context import Context, load_context, on_execution
+from infrastructure.commands.loading import load_genesis, load_tenant
+from infrastructure.commands.submissions import check_credential, submitted_statement
+from infrastructure.credentials.node import verify_node
+from infrastructure.credentials.verifiable import CredentialRefusedError
+from infrastructure.engine_digest import engine_digest
+from infrastructure.keys import hpke
+from infrastructure.ledger import Attachment, Ledger
+
+RELEASED_BY: Final = "custody: operator"
+"""The embedded releaser holds the tenant's release key, so the operator has seen the inputs; event and CAC say so."""
+
+
+def provision(
+    ledger: Ledger, cell: Scheduling, context: Context, appraised: EvidenceAppraised
+) -> tuple[list[Pending], Sequence[Attachment]]:
+    """Evaluate the same rules with the evidence as appraised; if they hold, release the inputs to this enclave's key.
+
+    Returns:
+        The pending events, the appraisal first, and what is attached to them.
+    """
+    policy, version = context.policy(), context.tenant.policy_version
+    failed = _failed(ledger, cell, context, appraised)
+    rule, have, need = failed or ("", "", "")
+    gate = EnclaveProvisioned(
+        execution_id=context.execution.id,
+        passed=failed is None,
+        rule=rule,
+        have=have,
+        need=need,
+        policy_version=version,
+        policy_digest=policy.digest(),
+    )
+    if failed is not None:
+        abandoned = ExecutionAbandoned(execution_id=context.execution.id, reason="provisioning_denied")
+        denied = _denied(ledger, context, failed, policy_digest=policy.digest())
+        return [*on_execution(context, [appraised, gate, abandoned]), denied], ()
+    attachments = _resealed(ledger, context, appraised)
+    released = InputsReleased(
+        execution_id=context.execution.id,
+        evidence_digest=appraised.evidence_digest,
+        nonce=appraised.nonce,
+        hpke_key_digest=appraised.hpke_key_digest,
+        commitments=tuple(item.commitment for item in context.workload.submitted.inputs),
+        payload_digests=tuple(item.digest.hex() for item in attachments),
+        released_by=RELEASED_BY,
+    )
+    events: list[Event] = [appraised, gate, released]
+    return on_execution(context, events), attachments
+
+
+def _failed(
+    ledger: Ledger, cell: Scheduling, context: Context, appraised: EvidenceAppraised
+) -> tuple[str, str, str] | None:
+    """Return rule, have and need of the first thing that forbids the release at this position, or None."""
+    now_ms = ledger.clock.now_ms()
+    request = read_request(submitted_statement(context.workload.submitted))
+    credential = check_credential(ledger, context.tenant, request, now_ms)
+    if not credential.passed:
+        return "credential", credential.reason, "a TEEExecutorVC in force"
+    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    try:
+        verify_node(context.node.enrolled.credential, trusted_issuers=root.issuers, at_ms=now_ms)
+    except CredentialRefusedError as error:
+        return "node_credential", str(error), "a node credential in force"
+    node = context.node.enrolled.facts.model_copy(update={"evidence_class": appraised.evidence_class})
+    residents = cell.residents(node.node, without=context.execution.id)
+    findings = feasible(context.policy(), context.queued.facts, node, residents, now_ms)
+    failed = next((finding for finding in findings if not finding.passed), None)
+    return told(failed) if failed else None
+
+
+def _denied(ledger: Ledger, context: Context, failed: tuple[str, str, str], *, policy_digest: str) -> Pending:
+    rule, have, need = failed
+    event = WorkloadDenied(
+        workload_id=context.workload.submitted.workload_id,
+        gate="provisioning",
+        rule=rule,
+        reason=f"{rule}: have {have}, need {need}",
+        have=have,
+        need=need,
+        nodes=0,
+        filtered=(),
+        engine=engine_digest(),
+        policy_version=context.tenant.policy_version,
+        policy_digest=policy_digest,
+        seen=ledger.head(context.log_id).size - 1,
+        tick=tick_of(ledger.clock.now_ms()),
+    )
+    stream = stream_of(event.workload_id)
+    return Pending(context.log_id, stream, context.workload.version + 1, event)
+
+
+def _resealed(ledger: Ledger, context: Context, appraised: EvidenceAppraised) -> list[Attachment]:
+    """Open each input with the tenant's release key and seal it to the enclave's, bound to execution and commitment."""
+    release = ledger.keyring.get(context.log_id).release_key()
+    submitted = context.workload.submitted
+    stream, own = stream_of(submitted.workload_id), stream_of(context.execution.id)
+    attachments = []
+    for index, item in enumerate(submitted.inputs):
+        commitment = bytes.fromhex(item.commitment)
+        ciphertext = ledger.attached(context.log_id, stream, item.payload_digest)
+        plain = release.open(ciphertext, release_info(context.tenant.origin, index, commitment))
+        if salted_commitment(plain[:SALT_BYTES], plain[SALT_BYTES:]) != commitment:
+            raise MalformedError(f"input {index} is not what the submission commits to")
+        info = input_info(bytes.fromhex(appraised.report_data), index, commitment)
+        sealed = hpke.seal(bytes.fromhex(appraised.hpke_key), plain, info)
+        attachments.append(ledger.attach(context.log_id, own, sealed))
+    return attachments
+
+
+def released_inputs(ledger: Ledger, execution_id: str) -> tuple[tuple[bytes, ...], dict[str, object], bytes]:
+    """Return sealed inputs, the CAC's members known before the run, and the tenant's output key. A repeat: the same.
+
+    Raises:
+        RefusedError: when nothing was released to this execution, or it is over.
+    """
+    context = load_context(ledger, execution_id)
+    if context.execution.status not in {"released", "started"}:
+        raise RefusedError(f"the execution is {context.execution.status}; no inputs are released to it")
+    record = cac_record(context)
+    inputs = tuple(
+        ledger.attached(context.log_id, stream_of(execution_id), digest) for digest in record.released.payload_digests
+    )
+    return inputs, draft_document(record), bytes.fromhex(context.tenant.output_key)
+
+
+def cac_record(context: Context) -> CacRecord:
+    """Return the ledger's own record of an execution whose inputs were released.
+
+    Raises:
+        RefusedError: when they were not.
+    """
+    entries = {type(item.event): item.leaf_hash.hex() for item in context.stream}
+    appraised, released = context.execution.appraised, context.execution.released
+    if appraised is None or released is None:
+        raise RefusedError("no inputs were released to this execution")
+    return CacRecord(
+        expected=context.expected(),
+        queued=context.queued,
+        appraised=appraised,
+        released=released,
+        evidence_entry=entries[EvidenceAppraised],
+        release_entry=entries[InputsReleased],
+    )

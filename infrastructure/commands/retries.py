@@ -1,0 +1,93 @@
+"""Re-authorisation after a fault: the act of those whom the tenant's policy names, for that very fault."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from domain.bounds import Bounds
+from domain.errors import RefusedError, UnknownError
+from domain.executions.decisions import authorize_retry, retry_claims
+from domain.executions.events import ExecutionFaulted
+from domain.identifiers import stream_of
+from domain.message import Pending, Recorded
+from domain.statements import GOVERNANCE
+from infrastructure.commands.border import all_verified, keys_of
+from infrastructure.commands.context import Context, load_context, on_execution
+from infrastructure.commands.loading import load_clause
+from infrastructure.commands.tenants import statement_command
+from infrastructure.ledger import Answer, Ledger
+from infrastructure.mapper import placed
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDraft:
+    """What the signatories have to say, with everything that it rests on."""
+
+    context: Context
+    fault: Recorded
+    bounds: Bounds
+    not_after_ms: int
+    claims: dict[str, Any]
+
+
+def draft_retry(ledger: Ledger, execution_id: str, *, bounds: Bounds | None, within_ms: int | None) -> RetryDraft:
+    """Return what has to be signed to let a held workload run again.
+
+    Args:
+        ledger: the ledger.
+        execution_id: the faulted execution.
+        bounds: new bounds, or None for the same.
+        within_ms: how long the authorisation holds, or None for the policy's timeout.
+
+    Raises:
+        RefusedError: when the execution did not fault.
+    """
+    context = load_context(ledger, execution_id)
+    fault = next((item for item in context.stream if isinstance(item.event, ExecutionFaulted)), None)
+    if fault is None:
+        raise RefusedError("the execution has not faulted; there is nothing to re-authorise")
+    index = ledger.recorder.leaf_index(context.log_id, fault.stream_id, fault.version)
+    fault = placed(fault, index, fault.leaf_hash)
+    asked = bounds or context.queued.facts.bounds
+    timeout_ms = within_ms or context.policy().re_authorisation().timeout_ms
+    not_after_ms = ledger.clock.now_ms() + timeout_ms
+    claims = retry_claims(
+        context.tenant, fault, context.queued, policy=context.policy(), bounds=asked, not_after_ms=not_after_ms
+    )
+    return RetryDraft(context, fault, asked, not_after_ms, claims)
+
+
+def authorize(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answer:
+    """Take the signatures and queue the workload again, in the next attempt.
+
+    Raises:
+        NotAuthorisedError: when roles or threshold are not met.
+        ConflictError: when the fault was decided already.
+    """
+    context = draft.context
+    keys = keys_of(context.tenant.principals.values(), GOVERNANCE)
+    now_ms = ledger.clock.now_ms()
+    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=context.tenant.origin, now_ms=now_ms)
+    clause = load_clause(ledger, context.queued.clause_id)
+    if clause is None:
+        raise UnknownError("the clause is not registered any more")
+    authorized, queued = authorize_retry(
+        context.tenant,
+        context.execution,
+        draft.fault,
+        context.queued,
+        policy=context.policy(),
+        bounds=draft.bounds,
+        maximum=clause.metadata.maximum_bounds,
+        not_after_ms=draft.not_after_ms,
+        node_operator=context.node.enrolled.facts.operator,
+        signatures=signed,
+        now_ms=now_ms,
+    )
+    command = statement_command(context.log_id, signed, {"workload": queued.workload_id, "attempt": queued.attempt})
+    stream = stream_of(queued.workload_id)
+    pending = [
+        *on_execution(context, [authorized]),
+        Pending(context.log_id, stream, context.workload.version + 1, queued),
+    ]
+    return ledger.append(pending, command=command)

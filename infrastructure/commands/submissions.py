@@ -1,0 +1,107 @@
+"""Submissions: verify, check the credential, decide, save with the sealed inputs. All in one transaction."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from uuid import UUID
+
+from domain.errors import ConflictError, MalformedError
+from domain.identifiers import stream_of
+from domain.message import Pending
+from domain.statements import SUBMISSION, Signed
+from domain.tenants.state import Tenant
+from domain.workloads.decisions import CredentialVerdict, Request, read_request, submit_workload
+from domain.workloads.events import WorkloadSubmitted
+from infrastructure.commands.border import keys_of, verified
+from infrastructure.commands.loading import load_clause, load_genesis, load_tenant
+from infrastructure.commands.tenants import statement_command
+from infrastructure.credentials.executor import check_scope, verify_executor
+from infrastructure.credentials.verifiable import CredentialRefusedError
+from infrastructure.engine_digest import engine_digest
+from infrastructure.ledger import Answer, Attachment, Ledger
+from infrastructure.statements import jws
+
+
+def submit(ledger: Ledger, tenant: Tenant, token: str, ciphertexts: Sequence[bytes]) -> Answer:
+    """Take a submission in. Denials by credential or clause are answers, with their events; not errors.
+
+    Args:
+        ledger: the ledger.
+        tenant: whose log it is for.
+        token: the signed submission.
+        ciphertexts: the inputs, each sealed to the tenant's release key; their digests are in the statement.
+
+    Raises:
+        NotAuthorisedError: when the key is not enrolled for it.
+        MalformedError: when statement or inputs are not of their form.
+        ConflictError: when its id came before with another body, or the workload id is taken.
+    """
+    log_id, now_ms = UUID(tenant.log_id), ledger.clock.now_ms()
+    keys = keys_of(tenant.principals.values(), SUBMISSION)
+    signed = verified(token, typ=SUBMISSION, keys=keys, aud=tenant.origin, now_ms=now_ms)
+    request = read_request(signed)
+    command = statement_command(log_id, [signed], {"workload": request.workload})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
+    stream = stream_of(request.workload)
+    if ledger.stream(log_id, stream):
+        raise ConflictError("this workload id is taken")
+    attachments = _attachments(ledger, log_id, stream, request, ciphertexts)
+    events = submit_workload(
+        tenant,
+        load_clause(ledger, request.clause_id),
+        signed,
+        check_credential(ledger, tenant, request, now_ms),
+        stored=[attachment.digest.hex() for attachment in attachments],
+        engine=engine_digest(),
+        seen=ledger.head(log_id).size - 1,
+        now_ms=now_ms,
+    )
+    pending = [Pending(log_id, stream, version, event) for version, event in enumerate(events)]
+    return ledger.append(pending, command=command, attachments=attachments)
+
+
+def check_credential(ledger: Ledger, tenant: Tenant, request: Request, now_ms: int) -> CredentialVerdict:
+    """Check the tenant's TEEExecutorVC for a submission, at an instant."""
+    if tenant.credential is None:
+        return CredentialVerdict(passed=False, reason="no TEEExecutorVC was granted", digest=None, valid_until_ms=None)
+    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    try:
+        claims = verify_executor(tenant.credential, trusted_issuers=root.issuers, at_ms=now_ms)
+        check_scope(
+            claims,
+            tenant=tenant.did,
+            dao=tenant.dao,
+            jurisdiction=tenant.jurisdiction,
+            clause_id=request.clause_id,
+            resource_class=request.resource_class,
+            memory_bytes=request.bounds.memory_bytes,
+        )
+    except CredentialRefusedError as error:
+        return CredentialVerdict(passed=False, reason=str(error), digest=None, valid_until_ms=None)
+    return CredentialVerdict(
+        passed=True,
+        reason="issued, in force, in scope",
+        digest=claims.grant.digest,
+        valid_until_ms=claims.grant.valid_until_ms,
+    )
+
+
+def _attachments(
+    ledger: Ledger, log_id: UUID, stream: UUID, request: Request, ciphertexts: Sequence[bytes]
+) -> list[Attachment]:
+    """Seal the ciphertexts under the workload's stream. The statement names H(ciphertext) of each."""
+    if len(ciphertexts) != len(request.inputs):
+        raise MalformedError(f"{len(ciphertexts)} inputs came, {len(request.inputs)} are named")
+    attachments = []
+    for index, (ciphertext, named) in enumerate(zip(ciphertexts, request.inputs, strict=True)):
+        if sha256(ciphertext).hexdigest() != named.ciphertext_digest:
+            raise MalformedError(f"input {index} is not the one that the submission names")
+        attachments.append(ledger.attach(log_id, stream, ciphertext))
+    return attachments
+
+
+def submitted_statement(submitted: WorkloadSubmitted) -> Signed:
+    """Return the statement of a submission that was verified when it was taken in."""
+    header, content = jws.peek(submitted.submission)
+    return Signed(submitted.submission, header["kid"], SUBMISSION, content)

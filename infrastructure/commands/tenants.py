@@ -1,0 +1,165 @@
+"""Registration, endorsement, enrolment and policies of tenants."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from domain.canonical import canonical
+from domain.errors import ConflictError, NotAuthorisedError
+from domain.identifiers import parse_dao
+from domain.jurisdictions import parse_jurisdiction
+from domain.message import Event, Pending
+from domain.platform.events import AdminKey
+from domain.policies.kinds import Policy
+from domain.statements import ENDORSEMENT, GOVERNANCE, Signed
+from domain.tenants.decisions import accept_registration, adopt_policy, endorse, enrol_principal
+from domain.tenants.events import PrincipalEnrolled, TenantRegistered
+from domain.tenants.state import Tenant
+from domain.tenants.state import evolve as evolve_tenant
+from infrastructure.commands.border import all_verified, keys_of
+from infrastructure.commands.loading import load_genesis, load_tenant, tenants
+from infrastructure.credentials.executor import verify_executor
+from infrastructure.keys import ed25519
+from infrastructure.keys.keyring import LogKind
+from infrastructure.ledger import Answer, Command, Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A key to enrol and the admins' tokens for it."""
+
+    principal: PrincipalEnrolled
+    tokens: tuple[str, ...]
+
+
+def prepare_tenant(
+    ledger: Ledger, *, dao: str, jurisdiction: str, did: str, admins: Sequence[AdminKey], threshold: int
+) -> TenantRegistered:
+    """Make a new tenant's log and keys, and return the registration that its admins have to accept.
+
+    Raises:
+        MalformedError: when DAO or jurisdiction are none.
+        ConflictError: when the DAO is registered in that jurisdiction already.
+    """
+    parse_dao(dao)
+    code = parse_jurisdiction(jurisdiction)
+    genesis = load_genesis(ledger)
+    if any((tenant.dao, tenant.jurisdiction) == (dao, code) for tenant in tenants(ledger)):
+        raise ConflictError(f"{dao} is registered in {code} already")
+    log, keys = ledger.create_log(LogKind.TENANT, genesis.host)
+    return TenantRegistered(
+        tenant_id=str(log.log_id),
+        dao=dao,
+        jurisdiction=code,
+        jurisdiction_as_given=jurisdiction[:64],
+        origin=log.origin,
+        slot=log.slot,
+        did=did,
+        admins=tuple(admins),
+        threshold=threshold,
+        acceptances=(),
+        attestation_key=ed25519.public_bytes(keys.attestation_key()).hex(),
+        release_key=keys.release_key().public.hex(),
+        output_key=keys.output_key().public.hex(),
+        parent=genesis.root_origin,
+    )
+
+
+def register_tenant(
+    ledger: Ledger,
+    registration: TenantRegistered,
+    *,
+    acceptances: Sequence[str],
+    credential: Mapping[str, Any],
+    endorsements: Sequence[str],
+    enrolments: Sequence[Enrolment],
+) -> Answer:
+    """Register a tenant: accepted by its own admins, endorsed by the root scope with its TEEExecutorVC, keys enrolled.
+
+    Raises:
+        NotAuthorisedError: when a signature, threshold or credential is missing or wrong.
+        ConflictError: when the DAO is registered in that jurisdiction already.
+    """
+    log_id, aud, now_ms = UUID(registration.tenant_id), registration.origin, ledger.clock.now_ms()
+    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    keys = {admin.kid: bytes.fromhex(admin.public_key) for admin in registration.admins}
+    accept_registration(registration, all_verified(acceptances, typ=GOVERNANCE, keys=keys, aud=aud, now_ms=now_ms))
+    tenant: Tenant = evolve_tenant(registration.model_copy(update={"acceptances": tuple(acceptances)}), None)
+    events: list[Event] = [registration.model_copy(update={"acceptances": tuple(acceptances)})]
+
+    endorsers = keys_of(root.principals.values(), ENDORSEMENT)
+    signed = all_verified(endorsements, typ=ENDORSEMENT, keys=endorsers, aud=aud, now_ms=now_ms)
+    endorsed = endorse(root, tenant, dict(credential), signed)
+    _check_credential(root, tenant, credential, now_ms)
+    events.append(endorsed)
+    tenant = evolve_tenant(endorsed, tenant)
+    for enrolment in enrolments:
+        signatures = all_verified(enrolment.tokens, typ=GOVERNANCE, keys=keys, aud=aud, now_ms=now_ms)
+        enrolled = enrol_principal(tenant, enrolment.principal, signatures)
+        events.append(enrolled)
+        tenant = evolve_tenant(enrolled, tenant)
+    name = f"{tenant.dao}/{tenant.jurisdiction}"
+    claim = Command(ledger.platform().log_id, "tenant-name", name, name.encode(), {"tenant": registration.tenant_id})
+    pending = [Pending(log_id, log_id, version, event) for version, event in enumerate(events)]
+    return ledger.append(pending, claims=[claim])
+
+
+def enrol(ledger: Ledger, tenant: Tenant, enrolment: Enrolment) -> Answer:
+    """Enrol a further key, by the tenant's admins. Raises as `register_tenant` does."""
+    return _govern(
+        ledger, tenant, enrolment.tokens, lambda signed: enrol_principal(tenant, enrolment.principal, signed)
+    )
+
+
+def adopt(ledger: Ledger, tenant: Tenant, policy: Policy, tokens: Sequence[str]) -> Answer:
+    """Put a policy in force, by the tenant's admins.
+
+    Raises:
+        NotAuthorisedError: below the threshold.
+    """
+    return _govern(ledger, tenant, tokens, lambda signed: adopt_policy(tenant, policy, signed))
+
+
+def renew(ledger: Ledger, tenant: Tenant, credential: Mapping[str, Any], endorsements: Sequence[str]) -> Answer:
+    """Endorse a tenant again, with a new credential. Raises as `register_tenant` does."""
+    now_ms = ledger.clock.now_ms()
+    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    keys = keys_of(root.principals.values(), ENDORSEMENT)
+    signed = all_verified(endorsements, typ=ENDORSEMENT, keys=keys, aud=tenant.origin, now_ms=now_ms)
+    event = endorse(root, tenant, dict(credential), signed)
+    _check_credential(root, tenant, credential, now_ms)
+    log_id = UUID(tenant.log_id)
+    answer = {"credential": event.credential_digest}
+    command = statement_command(log_id, signed, answer)
+    return ledger.append([Pending(log_id, log_id, tenant.version + 1, event)], command=command)
+
+
+def statement_command(log_id: UUID, signed: Sequence[Signed], answer: Mapping[str, Any]) -> Command:
+    """Return the command of a verified statement: its id is the jti, its body the payload that all signed."""
+    return Command(log_id, signed[0].iss, signed[0].jti, canonical(dict(signed[0].payload)), answer)
+
+
+def _govern(
+    ledger: Ledger, tenant: Tenant, tokens: Sequence[str], decide: Callable[[Sequence[Signed]], Event]
+) -> Answer:
+    log_id = UUID(tenant.log_id)
+    keys = keys_of(tenant.principals.values(), GOVERNANCE)
+    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=tenant.origin, now_ms=ledger.clock.now_ms())
+    if not signed:
+        raise NotAuthorisedError("no signature was given")
+    command = statement_command(log_id, signed, {"position": tenant.version + 1})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
+    return ledger.append([Pending(log_id, log_id, tenant.version + 1, decide(signed))], command=command)
+
+
+def _check_credential(root: Tenant, tenant: Tenant, credential: Mapping[str, Any], now_ms: int) -> None:
+    claims = verify_executor(credential, trusted_issuers=root.issuers, at_ms=now_ms)
+    if (claims.subject.id, claims.subject.dao, claims.subject.jurisdiction) != (
+        tenant.did,
+        tenant.dao,
+        tenant.jurisdiction,
+    ):
+        raise NotAuthorisedError("the credential was issued to another tenant")

@@ -1,0 +1,85 @@
+"""The eventsourcing mapper of the ledger: events to sealed entries and back.
+
+Invariants:
+- The sealed entry is `stored_events.state`: made once here, never re-serialised.
+- Opening compares log, stream, version and topic with the database's columns; only then is the topic looked up, in the
+  closed registry. The library's default imports whatever module a topic names, before anything is checked.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+
+import domain.registry  # noqa: F401 - fills the registry
+from domain.errors import VerificationError
+from domain.message import Recorded, event_from
+from domain.transparency.hashing import leaf_hash
+from infrastructure.keys.plaintext import EntryRecord, encode_record
+from infrastructure.keys.sealing import Sealer
+from infrastructure.postgres.records import LoggedEvent, StoredEntry
+
+NOT_STORED = -1
+"""Leaf index of an event that is not stored yet."""
+
+
+class SealingMapper(Mapper[UUID]):
+    """Seals events under the key of their log.
+
+    Args:
+        sealer_of: gives the sealer of a log.
+    """
+
+    def __init__(self, sealer_of: Callable[[UUID], Sealer]) -> None:
+        super().__init__(JSONTranscoder())
+        self._sealer_of = sealer_of
+
+    def to_stored_event(self, domain_event: Any) -> LoggedEvent:
+        """Seal a `Recorded` event into its entry.
+
+        Raises:
+            MalformedError: when the entry would be longer than 65,535 bytes or a value has no canonical form.
+        """
+        recorded: Recorded = domain_event
+        topic = recorded.event.TOPIC
+        plaintext = encode_record(
+            EntryRecord(recorded.stream_id, recorded.version, topic, recorded.at_ms, recorded.event.payload())
+        )
+        entry = self._sealer_of(recorded.log_id).seal(recorded.stream_id, plaintext)
+        return LoggedEvent(recorded.stream_id, recorded.version, topic, entry, recorded.log_id)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        """Open an entry that the library handed over. Its leaf index is not among its columns.
+
+        Raises:
+            VerificationError: when it is not what its columns say, or was changed.
+        """
+        if not isinstance(stored_event, LoggedEvent):
+            raise VerificationError("a stored event names no log")
+        stream_id = stored_event.originator_id
+        if not isinstance(stream_id, UUID):
+            raise VerificationError("a stored event's stream is no UUID")
+        found = self._open(
+            stored_event.log_id, stream_id, stored_event.originator_version, stored_event.topic, stored_event.state
+        )
+        return placed(found, NOT_STORED, leaf_hash(stored_event.state))
+
+    def opened(self, stored: StoredEntry) -> Recorded:
+        """Open a stored entry with its place in the log. Raises as `to_domain_event` does."""
+        found = self._open(stored.log_id, stored.stream_id, stored.version, stored.topic, stored.entry)
+        return placed(found, stored.leaf_index, stored.leaf_hash)
+
+    def _open(self, log_id: UUID, stream_id: UUID, version: int, topic: str, entry: bytes) -> Recorded:
+        record = self._sealer_of(log_id).read(entry)
+        if (record.stream_id, record.version, record.topic) != (stream_id, version, topic):
+            raise VerificationError("the database's columns are not what the sealed entry says")
+        event = event_from(record.topic, record.event)
+        return Recorded(log_id, NOT_STORED, stream_id, version, record.at_ms, event, b"")
+
+
+def placed(recorded: Recorded, leaf_index: int, leaf_hash: bytes) -> Recorded:
+    """Return an event with its place."""
+    return Recorded(
+        recorded.log_id, leaf_index, recorded.stream_id, recorded.version, recorded.at_ms, recorded.event, leaf_hash
+    )

@@ -1,0 +1,147 @@
+"""A node at work: makes the enclave of each reservation, reports signed and in order, resets to zero.
+
+Invariants:
+- Reports form a chain per execution; a lost answer is safe to repeat, because the same token is sent again.
+- Inputs enter the keep sealed to the enclave's own key; this process never sees them or the output in the clear.
+- The slot is reported free only after the keep has dropped instance and keys.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from domain.canonical import canonical
+from domain.errors import LedgerError, RefusedError
+from domain.executions.state import NO_REPORT
+from domain.scheduling.state import Scheduling
+from domain.statements import REPORT
+from infrastructure.client.signing import payload, signed_by
+from infrastructure.commands.executions import Assignment, Enclosed, assign, report
+from infrastructure.commands.provisioning import released_inputs
+from infrastructure.keys.wallet import Purpose, Wallet
+from infrastructure.ledger import Ledger
+from infrastructure.runtime.keep import Keep
+from infrastructure.runtime.messages import Completed, Faulted, Prepare, Prepared, Run
+from infrastructure.runtime.pool import KeepPool
+
+
+@dataclass
+class Running:
+    """One execution on this node, between its start and its reset."""
+
+    assignment: Assignment
+    keep: Keep
+    seq: int = 0
+    prev: str = NO_REPORT
+    result: Completed | Faulted | None = None
+
+
+class NodeAgent:
+    """One enrolled node.
+
+    Args:
+        ledger: the ledger that it reports to.
+        wallet: the node's own keys.
+        keeps: where its enclaves run.
+    """
+
+    def __init__(self, ledger: Ledger, wallet: Wallet, keeps: KeepPool) -> None:
+        self._ledger = ledger
+        self._wallet = wallet
+        self._keeps = keeps
+
+    def start(self, cell: Scheduling, execution_id: str) -> Running | None:
+        """Provision an enclave, have it appraised, take its inputs and run the clause.
+
+        The result is held until `finish`: in virtual time the clause ends later than it ran. Returns None when evidence
+        or provisioning gate refused; the ledger has recorded why.
+        """
+        assignment = assign(self._ledger, execution_id)
+        running = Running(assignment, self._keeps.keep(assignment.origin))
+        prepared = running.keep.prepare(_prepare(assignment))
+        if not self._tell(cell, running, _evidence(assignment, prepared)):
+            running.keep.reset(execution_id)
+            return None
+        try:
+            inputs, cac, output_key = released_inputs(self._ledger, execution_id)
+        except RefusedError:
+            running.keep.reset(execution_id)
+            return None
+        self._tell(cell, running, {"kind": "started"})
+        request = Run(
+            execution_id=execution_id,
+            sealed_inputs=inputs,
+            output_public_key=output_key,
+            cac=cac,
+            created_ms=self._ledger.clock.now_ms(),
+        )
+        running.result = running.keep.run(request)
+        return running
+
+    def finish(self, cell: Scheduling, running: Running, duration_ms: int) -> None:
+        """Report how the clause ended, and only after that that the runtime is back at zero."""
+        result, execution_id = running.result, running.assignment.execution_id
+        if result is None:
+            raise LedgerError("an execution is finished after it was started")
+        used = {"fuel": result.fuel_used, "memory_bytes": result.peak_memory_bytes, "duration_ms": duration_ms}
+        if isinstance(result, Completed):
+            cac = canonical(result.cac)
+            claims = {
+                "kind": "completed",
+                "outcome": result.outcome,
+                "output_commitment": result.output_commitment.hex(),
+                "output_bytes": result.output_size_bytes,
+                "output_digest": sha256(result.sealed_output).hexdigest(),
+                "cac_digest": sha256(cac).hexdigest(),
+                **used,
+            }
+            self._tell(cell, running, claims, Enclosed(output=result.sealed_output, cac=cac))
+        else:
+            self._tell(cell, running, {"kind": "faulted", "fault": result.fault, "detail": result.detail[:200], **used})
+        running.keep.reset(execution_id)
+        self._tell(cell, running, {"kind": "reset"})
+
+    def _tell(
+        self, cell: Scheduling, running: Running, claims: dict[str, Any], enclosed: Enclosed | None = None
+    ) -> bool:
+        said = {**claims, "execution": running.assignment.execution_id, "seq": running.seq, "prev": running.prev}
+        content = payload(
+            iss=self._wallet.did(Purpose.REPORT),
+            aud=running.assignment.origin,
+            claims=said,
+            now_ms=self._ledger.clock.now_ms(),
+            entropy=self._ledger.entropy,
+        )
+        token = signed_by([self._wallet], REPORT, content)[0]
+        answer = report(self._ledger, cell, token, enclosed)
+        running.seq += 1
+        running.prev = sha256(token.encode()).hexdigest()
+        return bool(answer.answer["accepted"])
+
+
+def _prepare(assignment: Assignment) -> Prepare:
+    return Prepare(
+        host=assignment.host,
+        origin=assignment.origin,
+        execution_id=assignment.execution_id,
+        node_id=assignment.node,
+        nonce=assignment.nonce,
+        module=assignment.module,
+        limits=assignment.limits,
+        policy_digest=assignment.policy_digest,
+        submission=assignment.submission,
+    )
+
+
+def _evidence(assignment: Assignment, prepared: Prepared) -> dict[str, Any]:
+    return {
+        "kind": "evidence",
+        "evidence_class": "software",
+        "nonce": assignment.nonce.hex(),
+        "report_data": prepared.report_data.hex(),
+        "cac_key": prepared.cac_public_key.hex(),
+        "hpke_kem_id": prepared.hpke_kem_id,
+        "hpke_key": prepared.hpke_public_key.hex(),
+        "engine": prepared.engine,
+        "measurement": prepared.measurement,
+    }
