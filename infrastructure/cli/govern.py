@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from domain.errors import MalformedError
 from domain.policies.facts import NodeFacts
 from domain.policies.kinds import MAX_POLICY_BYTES, parse_policy
+from domain.time import DAY_MS
 from infrastructure.cli.output import result, say
 from infrastructure.cli.session import ROOT_KEY, ledger_at, load_wallets, root_wallets
 from infrastructure.client import acts
@@ -82,7 +83,7 @@ def register_tenant(
             root_admins=root,
             families=families,
             resource_classes=classes,
-            valid_ms=valid_days * 86_400_000,
+            valid_ms=valid_days * DAY_MS,
         )
     members = {
         "tenant": tenant.log_id,
@@ -93,6 +94,30 @@ def register_tenant(
     }
     lines = [f"{tenant.dao}/{tenant.jurisdiction} registered, log {tenant.origin}, id {tenant.log_id}"]
     result(members, as_json=as_json, lines=lines)
+
+
+def renew_tenant(
+    data_dir: Path,
+    tenant: str,
+    *,
+    root_keys: Sequence[Path],
+    families: Sequence[str],
+    classes: Sequence[str],
+    valid_days: int,
+    as_json: bool,
+) -> None:
+    """Grant a tenant a new credential."""
+    root = root_wallets(data_dir, root_keys)
+    with ledger_at(data_dir) as ledger:
+        answer = acts.renew_credential(
+            ledger,
+            find_tenant(ledger, tenant),
+            root,
+            families=families,
+            resource_classes=classes,
+            valid_ms=valid_days * DAY_MS,
+        ).answer
+    result(dict(answer), as_json=as_json, lines=[f"{tenant} has a new TEEExecutorVC, digest {answer['credential']}"])
 
 
 def list_tenants(data_dir: Path, *, as_json: bool) -> None:

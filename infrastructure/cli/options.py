@@ -1,0 +1,20 @@
+"""Options that commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataDir = Annotated[Path, typer.Option("--data-dir", envvar="LEDGER_DATA_DIR", help="Where this ledger lives.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
+Keys = Annotated[list[Path] | None, typer.Option("--key", help="Acting wallet; repeat it for several signatures.")]
+Key = Annotated[Path, typer.Option("--key", help="Acting wallet.")]
+RootKeys = Annotated[list[Path] | None, typer.Option("--root-key", help="Root scope's wallet (default: init's).")]
+Tenant = Annotated[str, typer.Option("--tenant", help="Tenant: DAO/JUR or its id.")]
+NoRun = Annotated[bool, typer.Option("--no-run", help="Only hand it in; `work` or a later command executes.")]
+DEFAULT_DATA_DIR = Path("data")
+
+
+def group(help_text: str) -> typer.Typer:
+    """Return a group of commands. Without rich markup: `--help` stays fast."""
+    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
