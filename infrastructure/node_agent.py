@@ -15,7 +15,7 @@ from domain.errors import LedgerError, RefusedError
 from domain.executions.state import NO_REPORT
 from domain.scheduling.state import Scheduling
 from domain.statements import REPORT
-from infrastructure.client.signing import payload, signed_by
+from infrastructure.client.signing import signed_by
 from infrastructure.commands.executions import Assignment, Enclosed, assign, report
 from infrastructure.commands.provisioning import released_inputs
 from infrastructure.keys.wallet import Purpose, Wallet
@@ -23,6 +23,7 @@ from infrastructure.ledger import Ledger
 from infrastructure.runtime.keep import Keep
 from infrastructure.runtime.messages import Completed, Faulted, Prepare, Prepared, Run
 from infrastructure.runtime.pool import KeepPool
+from infrastructure.statements.payload import payload
 
 
 @dataclass

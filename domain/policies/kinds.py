@@ -65,7 +65,9 @@ class NoColocation(Value):
     @model_validator(mode="after")
     def _exclusive_for_somebody(self) -> "NoColocation":
         if self.exclusive and self.authorised is None:
-            raise ValueError("exclusive needs authorised (an empty list: this DAO alone)")  # else it would forbid nothing
+            raise ValueError(
+                "exclusive needs authorised (an empty list: this DAO alone)"
+            )  # else it would forbid nothing
         return self
 
 

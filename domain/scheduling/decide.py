@@ -18,7 +18,7 @@ from domain.message import Event
 from domain.policies.facts import NodeFacts
 from domain.policies.feasible import Finding, findings_of_workload, independent_count
 from domain.policies.kinds import Policy
-from domain.scheduling.placement import Candidates, ever, independent_choice, now
+from domain.scheduling.placement import Candidates, eligible_nodes, independent_choice, places_now
 from domain.scheduling.state import Live, Scheduling, Waiting
 from domain.scheduling.views import View
 from domain.time import MINUTE_MS, tick_of
@@ -36,7 +36,7 @@ SETUP_MS = 10 * MINUTE_MS
 MAX_FAILURES = 3
 """Attempts that may end for a node's reason before the workload is given up."""
 
-_UNDEFERRABLE = frozenset({"moved", "deferred", "reserved", "released", "finished"})
+INERT_KINDS = frozenset({"moved", "deferred", "reserved", "released", "finished"})
 """Kinds of input that neither add work nor free a place: nothing can be decided because of them but expiry."""
 
 
@@ -63,7 +63,7 @@ def decide(state: Scheduling, cause: View, engine: str) -> tuple[Decision, ...]:
         decisions = tuple(settled)
         if decisions:
             return decisions
-    if cause["kind"] in _UNDEFERRABLE:
+    if cause["kind"] in INERT_KINDS:
         return ()
     deferrals: list[Decision] = []
     heads: set[str] = set()
@@ -77,10 +77,10 @@ def decide(state: Scheduling, cause: View, engine: str) -> tuple[Decision, ...]:
         denied = _denied_for_itself(state, waiting, policy, named)
         if denied:
             return (denied,)
-        candidates = ever(state, waiting, policy)
+        candidates = eligible_nodes(state, waiting, policy)
         if candidates.nodes and not independent_choice(policy, candidates.eligible):
             return (_denied_by_nodes(state, waiting, policy, candidates, named),)
-        chosen = now(state, waiting, policy, candidates.eligible)
+        chosen = places_now(state, waiting, policy, candidates.eligible)
         if chosen:
             return tuple(_placed(state, waiting, chosen, named))
         if waiting.queued.workload_id not in state.deferred:

@@ -1,7 +1,8 @@
 """Which nodes could take a workload ever, and which can take it now.
 
 Invariants:
-- `ever` reads a node's own facts only, so what it counts may be told to the tenant; `now` adds capacity and residents.
+- `eligible_nodes` reads a node's own facts only, so what it counts may be told to the tenant; `places_now` adds
+  capacity and residents.
 - Of equal choices the tightest node wins (fewest free slots, then least free memory), then the lowest name.
 """
 
@@ -33,7 +34,7 @@ class Candidates:
     dominant: Finding | None
 
 
-def ever(state: Scheduling, waiting: Waiting, policy: Policy) -> Candidates:
+def eligible_nodes(state: Scheduling, waiting: Waiting, policy: Policy) -> Candidates:
     """Return the nodes whose own facts satisfy the policy, whoever lives there."""
     eligible: list[NodeFacts] = []
     counts: Counter[str] = Counter()
@@ -51,7 +52,9 @@ def ever(state: Scheduling, waiting: Waiting, policy: Policy) -> Candidates:
     return Candidates(tuple(eligible), len(nodes), filtered, examples[dominant] if dominant else None)
 
 
-def now(state: Scheduling, waiting: Waiting, policy: Policy, eligible: Sequence[NodeFacts]) -> tuple[NodeFacts, ...]:
+def places_now(
+    state: Scheduling, waiting: Waiting, policy: Policy, eligible: Sequence[NodeFacts]
+) -> tuple[NodeFacts, ...]:
     """Return the places for every enclave that the policy asks for, all or none."""
     facts = waiting.queued.facts
     ready: list[tuple[tuple[int, int, str], NodeFacts]] = []

@@ -27,7 +27,7 @@ from domain.tenants.events import PrincipalEnrolled, StatementType
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from domain.time import DAY_MS
-from infrastructure.client.signing import admin_key, payload, signed_by
+from infrastructure.client.signing import admin_key, signed_by
 from infrastructure.client.submission import Submission, SubmissionFile, build_submission
 from infrastructure.commands import clauses, genesis, nodes, retries, submissions, tenants
 from infrastructure.commands.loading import load_genesis, load_tenant
@@ -36,6 +36,7 @@ from infrastructure.credentials.executor import ExecutorSubject, issue_executor
 from infrastructure.credentials.node import NodeSubject, issue_node
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.ledger import Answer, Ledger
+from infrastructure.statements.payload import payload
 
 YEAR_MS = 365 * DAY_MS
 DEFAULT_MEMORY_BYTES = 256 * 1024 * 1024

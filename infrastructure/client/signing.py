@@ -5,8 +5,6 @@ from typing import Any
 
 from domain.platform.events import AdminKey
 from domain.statements import ENDORSEMENT, GOVERNANCE, REPORT, SUBMISSION
-from domain.time import HOUR_MS, SECOND_MS
-from infrastructure.entropy import Entropy
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.statements import jws
 
@@ -16,22 +14,6 @@ _PURPOSES = {
     REPORT: Purpose.REPORT,
     ENDORSEMENT: Purpose.ENDORSEMENT,
 }
-_LIFETIME_S = HOUR_MS // SECOND_MS
-
-
-def payload(
-    *, iss: str, aud: str, claims: Mapping[str, Any], now_ms: int, entropy: Entropy, jti: str | None = None
-) -> dict[str, Any]:
-    """Return a statement's payload: registered claims, a fresh command id, and what it says."""
-    issued = now_ms // SECOND_MS
-    return {
-        **claims,
-        "iss": iss,
-        "aud": aud,
-        "jti": jti or entropy.bytes(16).hex(),
-        "iat": issued,
-        "exp": issued + _LIFETIME_S,
-    }
 
 
 def signed_by(wallets: Sequence[Wallet], typ: str, content: Mapping[str, Any]) -> tuple[str, ...]:

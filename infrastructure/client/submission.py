@@ -24,10 +24,11 @@ from domain.statements import SUBMISSION
 from domain.time import HOUR_MS
 from domain.workloads.decisions import MAX_WAIT_MS, Request, request_claims
 from domain.workloads.events import NamedInput
-from infrastructure.client.signing import payload, signed_by
+from infrastructure.client.signing import signed_by
 from infrastructure.entropy import Entropy
 from infrastructure.keys import hpke
 from infrastructure.keys.wallet import Purpose, Wallet
+from infrastructure.statements.payload import payload
 
 MAX_FILE_BYTES = 1_048_576
 MAX_INPUT_BYTES = 262_144

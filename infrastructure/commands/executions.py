@@ -30,7 +30,6 @@ from domain.identifiers import stream_of
 from domain.message import Pending
 from domain.scheduling.state import Scheduling
 from domain.statements import ENDORSEMENT, REPORT, Signed
-from infrastructure.client.signing import payload
 from infrastructure.commands.border import verified
 from infrastructure.commands.clauses import load_module
 from infrastructure.commands.context import Context, load_context, on_execution
@@ -40,6 +39,7 @@ from infrastructure.commands.results import judge
 from infrastructure.commands.tenants import statement_command
 from infrastructure.ledger import Answer, Attachment, Ledger
 from infrastructure.statements import jws
+from infrastructure.statements.payload import payload
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,10 @@ def load_genesis(ledger: Ledger) -> Genesis:
     Raises:
         RefusedError: before it.
     """
-    platform = ledger.platform()
-    for recorded in ledger.history(platform.log_id, size=1):
-        if isinstance(recorded.event, Genesis):
-            return recorded.event
-    raise UnknownError("the platform log does not begin with a genesis")
+    event = ledger.beginning(ledger.platform().log_id).event
+    if not isinstance(event, Genesis):
+        raise UnknownError("the platform log does not begin with a genesis")
+    return event
 
 
 def load_tenant(ledger: Ledger, log_id: UUID) -> Tenant:

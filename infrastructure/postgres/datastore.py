@@ -3,26 +3,17 @@
 Invariants:
 - A connection string is used whole (TLS settings, several hosts), not only the five parts that the library knows.
 - Waiting for a lock ends (10 s): the library's default waits for ever.
-- The library makes no table: the schema is migrated (`CREATE_TABLE=n`).
-- POSTGRES_ENABLE_DB_FUNCTIONS is refused here too, for applications that are made without `open_database`.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
-from eventsourcing.persistence import ApplicationRecorder
-from eventsourcing.postgres import PostgresDatastore, PostgresFactory
-from eventsourcing.utils import Environment, EnvType
+from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
-from domain.errors import RefusedError
 from infrastructure.postgres import arrays
-from infrastructure.postgres.connect import FORBIDDEN_VARIABLE
-
-CONNINFO = "LEDGER_CONNINFO"
-"""Key of the connection string in an application's environment."""
 
 LOCK_TIMEOUT_S = 10
 _MOST_CONNECTIONS = 10
@@ -57,41 +48,3 @@ class LedgerDatastore(PostgresDatastore):
 
     def register_type_adapters(self) -> None:
         """Do nothing: the library's composite types are not used, so no connection is opened to look for them."""
-
-
-class LedgerFactory(PostgresFactory):
-    """Gives an eventsourcing Application our recorder; see `application_environment`.
-
-    Raises:
-        RefusedError: when POSTGRES_ENABLE_DB_FUNCTIONS is set.
-    """
-
-    def __init__(self, env: Environment | EnvType | None) -> None:
-        environment = env if isinstance(env, Environment) else Environment(env=env)
-        if environment.get(FORBIDDEN_VARIABLE):
-            raise RefusedError(f"{FORBIDDEN_VARIABLE} makes readers lose events: unset it")
-        placeholders = dict.fromkeys(
-            (self.POSTGRES_DBNAME, self.POSTGRES_HOST, self.POSTGRES_USER, self.POSTGRES_PASSWORD), "-"
-        )
-        super().__init__(Environment(environment.name, {**environment, **placeholders}))
-        self.datastore.close()
-        self.datastore = self._ledger = LedgerDatastore(str(environment[CONNINFO]))
-
-    def application_recorder(self) -> ApplicationRecorder:
-        """Return the ledger's recorder."""
-        from infrastructure.postgres.recorder import LedgerRecorder  # noqa: PLC0415 - the recorder imports this module
-
-        return LedgerRecorder(self._ledger)
-
-    def env_create_table(self) -> bool:
-        """Return False: the schema is migrated."""
-        return False
-
-
-def application_environment(conninfo: str) -> dict[str, str]:
-    """Return the environment that makes an eventsourcing Application store through the ledger's recorder."""
-    return {
-        "PERSISTENCE_MODULE": "infrastructure.postgres.datastore:LedgerFactory",
-        "CREATE_TABLE": "n",
-        CONNINFO: conninfo,
-    }

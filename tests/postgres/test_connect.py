@@ -11,7 +11,8 @@ from eventsourcing.domain import Aggregate, event
 from domain.errors import MalformedError, RefusedError, UnavailableError
 from infrastructure.postgres import connect
 from infrastructure.postgres.connect import open_database
-from infrastructure.postgres.datastore import LedgerDatastore, LedgerFactory, application_environment
+from infrastructure.postgres.datastore import LedgerDatastore
+from infrastructure.postgres.factory import LedgerFactory, application_environment
 from infrastructure.postgres.recorder import LedgerRecorder
 from infrastructure.postgres.records import DEFAULT_LOG
 from tests.database import TestServer
