@@ -42,6 +42,7 @@ register(
     executions.RuntimeReset,
     executions.ExecutionAbandoned,
     executions.ReportRefused,
+    executions.NoticeRequested,
     executions.RetryAuthorized,
     executions.RetryRefused,
 )

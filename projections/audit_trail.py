@@ -195,6 +195,12 @@ def _(event: executions.ReportRefused, recorded: Recorded, rows: Rows) -> dict[s
 
 
 @_project.register
+def _(event: executions.NoticeRequested, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    known = rows[f"execution/{event.execution_id}"].get("notices", [])
+    return _execution(rows, recorded, event.execution_id, notices=[*known, event.recipient])
+
+
+@_project.register
 def _(event: executions.RetryAuthorized, recorded: Recorded, rows: Rows) -> dict[str, Row]:
     return _execution(rows, recorded, event.execution_id, retry="authorized", next_attempt=event.next_attempt)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from domain.bounds import Bounds
 from domain.canonical import canonical
-from domain.clauses.events import ClauseMetadata, ClauseRegistered
-from domain.errors import NotAuthorisedError, RefusedError
+from domain.clauses.events import ClauseDeprecated, ClauseMetadata, ClauseRegistered
+from domain.errors import ConflictError, NotAuthorisedError, RefusedError
 from domain.hashing import sha256_hex
 from domain.statements import Signed, require_threshold
 from domain.tenants.state import Tenant
@@ -58,6 +58,33 @@ def register_clause(
         owner_origin=owner.origin,
         statements=tuple(signed.token for signed in signatures),
     )
+
+
+def deprecate_clause(owner: Tenant, clause: Clause, reason: str, signatures: Sequence[Signed]) -> ClauseDeprecated:
+    """Let no new submission of a clause in; its trail stays.
+
+    Raises:
+        NotAuthorisedError: when the signatories are not its owner's admins, or too few.
+        ConflictError: when it is deprecated already.
+    """
+    if clause.deprecated:
+        raise ConflictError("the clause is deprecated already")
+    if owner.dao and owner.dao != clause.metadata.owner:
+        raise NotAuthorisedError("only the owner DAO's admins deprecate its clause")
+    require_threshold(
+        signatures,
+        owner.principals,
+        roles=owner.admins,
+        threshold=owner.threshold,
+        expected=deprecation_claims(clause.metadata.clause_id, reason),
+    )
+    statements = tuple(signed.token for signed in signatures)
+    return ClauseDeprecated(clause_id=clause.metadata.clause_id, reason=reason, statements=statements)
+
+
+def deprecation_claims(clause_id: str, reason: str) -> dict[str, Any]:
+    """Return what the owner's admins say when they deprecate a clause."""
+    return {"act": "deprecate_clause", "clause_id": clause_id, "reason": reason}
 
 
 def registration_claims(metadata: ClauseMetadata, module_digest: str) -> dict[str, Any]:

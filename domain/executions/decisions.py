@@ -8,12 +8,14 @@ from domain.errors import ConflictError, NotAuthorisedError, RefusedError
 from domain.executions.events import (
     ExecutionChallenged,
     ExecutionFaulted,
+    FaultKind,
+    NoticeRequested,
     RetryAuthorized,
 )
 from domain.executions.reports import FaultedReport, bucket
 from domain.executions.state import Execution
 from domain.message import Recorded
-from domain.policies.kinds import Policy
+from domain.policies.kinds import Notification, Policy
 from domain.statements import Signed, require_threshold
 from domain.tenants.state import Tenant
 from domain.workloads.events import WorkloadQueued
@@ -43,6 +45,14 @@ def faulted(report: FaultedReport, token: str) -> ExecutionFaulted:
         report=token,
         fuel_bucket=bucket(report.fuel),
         memory_bucket=bucket(report.memory_bytes),
+    )
+
+
+def notices(policy: Policy, execution_id: str, kind: FaultKind) -> tuple[NoticeRequested, ...]:
+    """Return whom the policy wants told of a fault, in the failing tenant's own log, each once."""
+    recipients = [name for rule in policy.rules if isinstance(rule, Notification) for name in rule.recipients]
+    return tuple(
+        NoticeRequested(execution_id=execution_id, recipient=name, kind=kind) for name in dict.fromkeys(recipients)
     )
 
 

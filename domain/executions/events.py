@@ -168,6 +168,16 @@ class ReportRefused(Event):
     report: str
 
 
+class NoticeRequested(Event):
+    """The tenant's policy wants somebody told of this fault. Delivery has events of its own."""
+
+    TOPIC: ClassVar[str] = "notice.requested.v1"
+
+    execution_id: str
+    recipient: Word
+    kind: FaultKind
+
+
 class RetryAuthorized(Event):
     """Governance lets the workload run again: for this very fault, with these bounds, until then."""
 

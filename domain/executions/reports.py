@@ -35,7 +35,7 @@ class EvidenceReport(_Report):
     report_data: Hex64
     cac_key: Hex32
     hpke_kem_id: int
-    hpke_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64,4096}$")]
+    hpke_key: Annotated[str, Field(pattern=r"^(?:[0-9a-f]{2}){32,2048}$")]
     engine: Annotated[str, Field(max_length=200)]
     measurement: Digest
 

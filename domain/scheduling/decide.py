@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from domain.executions.decisions import notices
 from domain.executions.events import ExecutionAbandoned, ExecutionFaulted, ExecutionReserved, RuntimeReset
 from domain.identifiers import cac_id_of_execution, execution_id, stream_of
 from domain.message import Event
@@ -55,7 +56,7 @@ def decide(state: Scheduling, cause: View, engine: str) -> tuple[Decision, ...]:
 
     Args:
         state: everything folded, `cause` included.
-        cause: the input that was folded last.
+        cause: the input that was folded last, or since it came to rest the last that is not of INERT_KINDS.
         engine: digest of this engine, named by every decision.
     """
     # One kind at a time: an execution that is overdue and over as well must not get two events at one version.
@@ -97,7 +98,7 @@ def _expired(state: Scheduling, engine: str) -> Iterator[Decision]:
             )
             yield _on(state, waiting.slot, stream_of(waiting.queued.workload_id), event)
     for execution, live in sorted(state.live.items()):
-        if live.until_ms <= state.now_ms and live.phase != "finished":
+        if live.until_ms <= state.now_ms:
             yield from _overdue(state, execution, live)
 
 
@@ -106,12 +107,16 @@ def _overdue(state: Scheduling, execution: str, live: Live) -> Iterator[Decision
     if live.phase == "reserved":
         yield _on(state, live.slot, stream, ExecutionAbandoned(execution_id=execution, reason="reservation_expired"))
         return
+    if live.phase == "finished":  # the node never reported its reset, and would be refused now as late
+        yield _on(state, live.slot, stream, RuntimeReset(execution_id=execution, report=None))
+        return
     fault = ExecutionFaulted(
         execution_id=execution, kind="node_lost", detail="no report within the window", report=None,
         fuel_bucket=0, memory_bucket=0,
     )  # fmt: skip
-    yield _on(state, live.slot, stream, fault)
-    yield _on(state, live.slot, stream, RuntimeReset(execution_id=execution, report=None), after=1)
+    told = notices(live.resident.policy, execution, fault.kind)
+    for after, event in enumerate((fault, *told, RuntimeReset(execution_id=execution, report=None))):
+        yield _on(state, live.slot, stream, event, after=after)
 
 
 def _over(state: Scheduling) -> Iterator[Decision]:
@@ -223,4 +228,4 @@ def _named(state: Scheduling, waiting: Waiting, version: int, policy: Policy, en
 
 
 def _on(state: Scheduling, slot: int, stream: UUID, event: Event, after: int = 0) -> Decision:
-    return Decision(slot, stream, state.versions.get(str(stream), -1) + 1 + after, event)
+    return Decision(slot, stream, state.next_version(slot, stream) + after, event)

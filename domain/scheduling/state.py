@@ -10,6 +10,7 @@ The object is an accumulator owned by one decider; nobody else changes it. Every
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from domain.canonical import canonical
 from domain.errors import MalformedError
@@ -61,12 +62,13 @@ class Scheduling:
     policies: dict[int, tuple[int, Policy]] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
     live: dict[str, Live] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
+    versions: dict[tuple[int, str], int] = field(default_factory=dict)
     seen: dict[int, int] = field(default_factory=dict)
     deferred: set[str] = field(default_factory=set)
     failures: dict[str, int] = field(default_factory=dict)
     again: dict[str, tuple[int, WorkloadQueued]] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
 
     def fold(self, view: View) -> None:
         """Take one view in.
@@ -78,11 +80,15 @@ class Scheduling:
             raise MalformedError(f"view version {view['v']} is not read by this engine")
         self.inputs += 1
         self.now_ms = max(self.now_ms, view["at_ms"])
-        self.versions[view["stream"]] = view["version"]
+        self.versions[view["slot"], view["stream"]] = view["version"]
         self.seen[view["slot"]] = view["leaf"]
         handler = _HANDLERS.get(view["kind"])
         if handler is not None:
             handler(self, view)
+
+    def next_version(self, slot: int, stream: UUID) -> int:
+        """Return the version that the next event of a stream in the log of `slot` has."""
+        return self.versions.get((slot, str(stream)), -1) + 1
 
     def policy_of(self, slot: int) -> tuple[int, Policy]:
         """Return a tenant's policy version and policy; version 0 has no rules."""
@@ -115,7 +121,7 @@ class Scheduling:
     def due_ms(self) -> int | None:
         """Return the next instant at which something expires, if anything can."""
         instants = [waiting.queued.not_after_ms for waiting in self.waiting.values()]
-        instants += [live.until_ms for live in self.live.values() if live.phase != "finished"]
+        instants += [live.until_ms for live in self.live.values()]
         return min(instants, default=None)
 
     def digest(self) -> str:
@@ -142,6 +148,7 @@ class Scheduling:
             "failures": dict(self.failures),
             "again": {name: [slot, queued.attempt] for name, (slot, queued) in self.again.items()},
             "over": sorted(self.over),
+            "held": sorted(self.held),
         }
 
 
@@ -149,6 +156,8 @@ def _when_queued(state: Scheduling, view: View) -> None:
     queued = WorkloadQueued.model_validate_json(canonical({name: view[name] for name in _QUEUED}))
     state.waiting[queued.workload_id] = Waiting(view["slot"], queued, state.inputs)
     state.again.pop(queued.workload_id, None)
+    state.held.discard(queued.workload_id)
+    _close(state, queued.workload_id)  # a reservation of an earlier attempt must not bring that attempt back
 
 
 def _when_ended(state: Scheduling, view: View) -> None:
@@ -157,6 +166,7 @@ def _when_ended(state: Scheduling, view: View) -> None:
     state.deferred.discard(workload)
     state.failures.pop(workload, None)
     state.again.pop(workload, None)
+    state.held.discard(workload)
     _close(state, workload)
 
 
@@ -173,8 +183,9 @@ def _when_freed(state: Scheduling, view: View) -> Live | None:
 
 
 def _when_abandoned(state: Scheduling, view: View) -> None:
+    over = view["execution_id"] in state.over  # its workload ended, or its attempt was given up: it counts no more
     live = _when_freed(state, view)
-    if live is None or view["reason"] not in NODE_REASONS:
+    if live is None or over or view["reason"] not in NODE_REASONS or live.queued.workload_id in state.held:
         return
     workload = live.queued.workload_id
     state.failures[workload] = state.failures.get(workload, 0) + 1
@@ -199,8 +210,22 @@ def _when_phase(phase: str) -> Any:
         if live is not None:
             until = view.get("until_ms", live.until_ms)
             state.live[view["execution_id"]] = Live(live.slot, live.queued, live.node, live.resident, until, phase)
+        if phase != "reserved":
+            state.over.discard(view["execution_id"])  # it holds inputs: it ends by itself, or by its window
 
     return handle
+
+
+def _when_faulted(state: Scheduling, view: View) -> None:
+    """Hold the workload: it waits no more until governance queues it again (domain rule 4)."""
+    live = state.live.get(view["execution_id"])
+    if live is not None:
+        workload = live.queued.workload_id
+        state.held.add(workload)
+        state.waiting.pop(workload, None)
+        state.deferred.discard(workload)
+        state.again.pop(workload, None)
+    _when_phase("finished")(state, view)
 
 
 def _when_node(state: Scheduling, view: View) -> None:
@@ -234,6 +259,7 @@ _HANDLERS = {
     "reserved": _when_phase("reserved"),
     "released": _when_phase("released"),
     "finished": _when_phase("finished"),
+    "faulted": _when_faulted,
     "freed": _when_freed,
     "abandoned": _when_abandoned,
 }

@@ -110,10 +110,14 @@ def _(event: executions.InputsReleased) -> dict[str, Any]:
     return {"kind": "released", "execution_id": event.execution_id}
 
 
-@_members.register(executions.ExecutionCompleted)
-@_members.register(executions.ExecutionFaulted)
-def _(event: executions.ExecutionCompleted | executions.ExecutionFaulted) -> dict[str, Any]:
+@_members.register
+def _(event: executions.ExecutionCompleted) -> dict[str, Any]:
     return {"kind": "finished", "execution_id": event.execution_id}
+
+
+@_members.register
+def _(event: executions.ExecutionFaulted) -> dict[str, Any]:
+    return {"kind": "faulted", "execution_id": event.execution_id}
 
 
 @_members.register

@@ -27,6 +27,8 @@ def accept_registration(registration: TenantRegistered | ScopeRegistered, accept
         if signed.typ != GOVERNANCE:
             raise NotAuthorisedError("an acceptance is a governance statement")
         require_claims(signed, expected)
+    if len({admin.kid for admin in registration.admins}) != len(registration.admins):
+        raise RefusedError("an admin key is listed twice; one key belongs to one person")
     if len({admin.person for admin in registration.admins}) < registration.threshold:
         raise RefusedError("the threshold is larger than the number of persons")
 

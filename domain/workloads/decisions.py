@@ -9,14 +9,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 from domain.bounds import Bounds
 from domain.canonical import canonical
 from domain.clauses.decisions import Clause, refusal
-from domain.errors import MalformedError, NotAuthorisedError, RefusedError
+from domain.errors import ConflictError, MalformedError, NotAuthorisedError, RefusedError
 from domain.hashing import sha256_hex
 from domain.identifiers import ClauseName, ResourceClass, parse_clause_id, stream_of
 from domain.message import Event, Value
 from domain.policies.effective import effective_policy
 from domain.policies.facts import WorkloadFacts
 from domain.policies.kinds import Word, Words
-from domain.statements import SUBMISSION, Signed
+from domain.statements import SUBMISSION, Signed, require_claims
 from domain.tenants.state import Tenant
 from domain.time import DAY_MS, tick_of
 from domain.workloads.events import (
@@ -26,6 +26,7 @@ from domain.workloads.events import (
     NamedInput,
     SealedInput,
     TenantTag,
+    WorkloadCancelled,
     WorkloadDenied,
     WorkloadQueued,
     WorkloadSubmitted,
@@ -207,3 +208,24 @@ def _queued(tenant: Tenant, clause: Clause, request: Request) -> WorkloadQueued:
 def request_claims(request: Request) -> dict[str, Any]:
     """Return what a submitter says: the members of a submission statement."""
     return request.model_dump(mode="json")
+
+
+def cancel_workload(tenant: Tenant, workload: str, *, waits: bool, signed: Signed) -> WorkloadCancelled:
+    """Take a waiting workload back, by one of the tenant's submitters.
+
+    Raises:
+        NotAuthorisedError: when the key is not enrolled for submissions, or the statement says something else.
+        ConflictError: when the workload does not wait (any more).
+    """
+    principal = tenant.principals.get(signed.kid)
+    if principal is None or principal.statement_type != SUBMISSION or signed.typ != SUBMISSION:
+        raise NotAuthorisedError("the key is not enrolled for submissions of this tenant")
+    require_claims(signed, cancel_claims(workload))
+    if not waits:
+        raise ConflictError("the workload does not wait; what runs comes to its own end")
+    return WorkloadCancelled(workload_id=workload, statement=signed.token)
+
+
+def cancel_claims(workload: str) -> dict[str, Any]:
+    """Return what a submitter says to take a workload back."""
+    return {"act": "cancel", "workload": workload}

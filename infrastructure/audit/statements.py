@@ -21,13 +21,14 @@ from domain.executions.events import EvidenceAppraised, RetryAuthorized
 from domain.hashing import sha256_hex
 from domain.message import Event, Recorded
 from domain.nodes.events import NodeEnrolled
-from domain.statements import ENDORSEMENT, GOVERNANCE, REPORT, SUBMISSION, Signed
+from domain.statements import ENDORSEMENT, GOVERNANCE, REPORT, SUBMISSION, Signed, require_claims
 from domain.tenants.decisions import accept_registration, adopt_policy, enrol_principal
 from domain.tenants.events import PolicyAdopted, PrincipalEnrolled, ScopeRegistered, TenantEndorsed, TenantRegistered
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from domain.time import SECOND_MS
-from domain.workloads.events import WorkloadSubmitted
+from domain.workloads.decisions import cancel_claims
+from domain.workloads.events import WorkloadCancelled, WorkloadSubmitted
 from infrastructure.credentials.data_integrity import verify_proof
 from infrastructure.keys.did_key import did_key
 from infrastructure.keys.thumbprint import thumbprint
@@ -124,6 +125,11 @@ class StatementAudit:
             raise VerificationError("clause or bounds are not what was submitted")
         if [item["commitment"] for item in said["inputs"]] != [item.commitment for item in event.inputs]:
             raise VerificationError("the inputs are not those that were committed to")
+
+    @_check.register
+    def _(self, event: WorkloadCancelled, at_ms: int) -> None:
+        signed = self._signed([event.statement], SUBMISSION, self._keys(SUBMISSION), at_ms)[0]
+        require_claims(signed, cancel_claims(event.workload_id))
 
     @_check.register
     def _(self, event: RetryAuthorized, at_ms: int) -> None:

@@ -114,6 +114,21 @@ def clause_register(
     govern.register_clause(data_dir, file, key or [], tenant, as_json=as_json)
 
 
+@clause_app.command("deprecate")
+def clause_deprecate(
+    clause_id: str,
+    tenant: Tenant,
+    reason: Annotated[str, typer.Option("--reason", help="Why, in a sentence; everybody enrolled may read it.")],
+    key: Keys = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Let no new submission of a clause in. Its trail stays."""
+    from infrastructure.cli import govern
+
+    govern.deprecate_clause(data_dir, clause_id, reason, key or [], tenant, as_json=as_json)
+
+
 @policy_app.command("adopt")
 def policy_adopt(
     file: Path, tenant: Tenant, key: Keys = None, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False

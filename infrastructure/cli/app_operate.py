@@ -28,6 +28,19 @@ def work(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
     operate.run_work(data_dir, as_json=as_json)
 
 
+def cancel(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Waiting workload.")],
+    tenant: Tenant,
+    key: Key,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Take a waiting workload back."""
+    from infrastructure.cli import operate
+
+    operate.cancel(data_dir, id_, key, tenant, as_json=as_json)
+
+
 def queue(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
     """Show who waits and what is free (operator's view, tenants by slot)."""
     from infrastructure.cli import operate

@@ -152,6 +152,16 @@ def register_clause(data_dir: Path, file: Path, keys: Sequence[Path], tenant: st
     result(dict(answer), as_json=as_json, lines=lines)
 
 
+def deprecate_clause(
+    data_dir: Path, clause_id: str, reason: str, keys: Sequence[Path], tenant: str, *, as_json: bool
+) -> None:
+    """Deprecate a clause."""
+    admins = load_wallets(keys)
+    with ledger_at(data_dir) as ledger:
+        answer = acts.deprecate_clause(ledger, find_tenant(ledger, tenant), admins, clause_id, reason).answer
+    result(dict(answer), as_json=as_json, lines=[f"{clause_id} is deprecated"])
+
+
 def adopt_policy(data_dir: Path, file: Path, keys: Sequence[Path], tenant: str, *, as_json: bool) -> None:
     """Put a policy in force."""
     admins = load_wallets(keys)

@@ -42,6 +42,16 @@ def submit(data_dir: Path, file: Path, key: Path, tenant: str, *, run: bool, as_
     result(row, as_json=as_json, lines=_explained(row, []))
 
 
+def cancel(data_dir: Path, workload: str, key: Path, tenant: str, *, as_json: bool) -> None:
+    """Take a waiting workload back."""
+    wallet = load_wallets([key])[0]
+    with ledger_at(data_dir) as ledger:
+        acts.cancel(ledger, find_tenant(ledger, tenant), wallet, workload)
+        Projector(ledger).catch_up()
+        row = _row(ledger, f"workload/{workload}", workload)
+    result(row, as_json=as_json, lines=_explained(row, []))
+
+
 def run_work(data_dir: Path, *, as_json: bool) -> None:
     """Decide and execute until nothing is left to do here."""
     with ledger_at(data_dir) as ledger:

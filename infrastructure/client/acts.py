@@ -9,14 +9,14 @@ from uuid import UUID
 from domain.attestation.appraise import platform_id
 from domain.bounds import Bounds
 from domain.canonical import canonical
-from domain.clauses.decisions import registration_claims
+from domain.clauses.decisions import deprecation_claims, registration_claims
 from domain.clauses.events import ClauseMetadata
 from domain.errors import RefusedError
 from domain.hashing import sha256_hex
 from domain.identifiers import parse_clause_id
 from domain.policies.facts import NodeFacts
 from domain.policies.kinds import Policy
-from domain.statements import ENDORSEMENT, GOVERNANCE, REPORT
+from domain.statements import ENDORSEMENT, GOVERNANCE, REPORT, SUBMISSION
 from domain.tenants.decisions import (
     acceptance_claims,
     endorsement_claims,
@@ -27,6 +27,7 @@ from domain.tenants.events import PrincipalEnrolled, StatementType
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from domain.time import DAY_MS
+from domain.workloads.decisions import cancel_claims
 from infrastructure.client.signing import admin_key, signed_by
 from infrastructure.client.submission import Submission, SubmissionFile, build_submission
 from infrastructure.commands import clauses, genesis, nodes, retries, submissions, tenants
@@ -174,6 +175,13 @@ def register_clause(ledger: Ledger, owner: Tenant, admins: Wallets, metadata: Cl
     return clauses.register(ledger, owner, metadata, module, tokens)
 
 
+def deprecate_clause(ledger: Ledger, owner: Tenant, admins: Wallets, clause_id: str, reason: str) -> Answer:
+    """Deprecate a clause, by its owner's admins."""
+    claims = deprecation_claims(clause_id, reason)
+    tokens = _govern(ledger, admins, owner.did, ledger.platform().origin, claims)
+    return clauses.deprecate(ledger, owner, clause_id, reason, tokens)
+
+
 def enrol_node(ledger: Ledger, wallet: Wallet, issuer: Wallet, facts: NodeFacts, *, valid_ms: int = YEAR_MS) -> Answer:
     """Enrol a node: the issuer grants its credential, the node's own key accepts."""
     now_ms = ledger.clock.now_ms()
@@ -226,6 +234,18 @@ def submit(
     )
     submissions.submit(ledger, tenant, submission.token, submission.ciphertexts)
     return submission
+
+
+def cancel(ledger: Ledger, tenant: Tenant, wallet: Wallet, workload: str) -> Answer:
+    """Take a waiting workload back."""
+    content = payload(
+        iss=wallet.did(Purpose.SUBMISSION),
+        aud=tenant.origin,
+        claims=cancel_claims(workload),
+        now_ms=ledger.clock.now_ms(),
+        entropy=ledger.entropy,
+    )
+    return submissions.cancel(ledger, tenant, workload, signed_by([wallet], SUBMISSION, content)[0])
 
 
 def authorize_retry(

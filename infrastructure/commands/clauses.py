@@ -1,12 +1,13 @@
 """Registration of clauses: the module is validated in a limited process, stored sealed, and pinned by its digest."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pydantic import ValidationError
 
-from domain.clauses.decisions import register_clause
+from domain.clauses.decisions import deprecate_clause, register_clause
 from domain.clauses.events import ClauseMetadata
-from domain.errors import ConflictError, MalformedError
+from domain.errors import ConflictError, MalformedError, UnknownError
 from domain.identifiers import clause_stream
 from domain.message import Pending
 from domain.statements import GOVERNANCE
@@ -48,7 +49,7 @@ def register(ledger: Ledger, owner: Tenant, metadata: ClauseMetadata, module: by
     stream = clause_stream(metadata.clause_id)
     keys = keys_of(owner.principals.values(), GOVERNANCE)
     signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=ledger.clock.now_ms())
-    digest = validate_module(module)
+    digest = _valid(module)
     attachment = ledger.attach(platform.log_id, stream, module)
     event = register_clause(
         owner,
@@ -67,6 +68,34 @@ def register(ledger: Ledger, owner: Tenant, metadata: ClauseMetadata, module: by
     return ledger.append([Pending(platform.log_id, stream, 0, event)], command=command, attachments=[attachment])
 
 
+def deprecate(ledger: Ledger, owner: Tenant, clause_id: str, reason: str, tokens: Sequence[str]) -> Answer:
+    """Deprecate a clause, by its owner's admins.
+
+    Raises:
+        UnknownError: when it is not registered.
+        NotAuthorisedError: below the threshold, or by another DAO.
+        ConflictError: when it is deprecated already.
+    """
+    platform = ledger.platform()
+    keys = keys_of(owner.principals.values(), GOVERNANCE)
+    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=ledger.clock.now_ms())
+    clause = load_clause(ledger, clause_id)
+    if clause is None:
+        raise UnknownError("there is no such clause")
+    event = deprecate_clause(owner, clause, reason, signed)
+    stream = clause_stream(clause_id)
+    version = ledger.stream(platform.log_id, stream)[-1].version + 1
+    command = statement_command(platform.log_id, signed, {"clause_id": clause_id})
+    return ledger.append([Pending(platform.log_id, stream, version, event)], command=command)
+
+
+@lru_cache(maxsize=8)
+def _valid(module: bytes) -> str:
+    """Return the digest of a module that the keep would run. The same bytes are the same module: asked once."""
+    return validate_module(module)
+
+
 def load_module(ledger: Ledger, clause_id: str, payload_digest: str) -> bytes:
-    """Return a registered clause's module."""
-    return ledger.attached(ledger.platform().log_id, clause_stream(clause_id), payload_digest)
+    """Return a registered clause's module. Its digest names it, so it is opened once."""
+    log_id, stream = ledger.platform().log_id, clause_stream(clause_id)
+    return ledger.once("module", (clause_id, payload_digest), lambda: ledger.attached(log_id, stream, payload_digest))

@@ -7,7 +7,7 @@ from hashlib import sha256
 from domain.attestation.appraise import appraise, platform_id
 from domain.bounds import Bounds
 from domain.errors import MalformedError, RefusedError
-from domain.executions.decisions import challenge, faulted
+from domain.executions.decisions import challenge, faulted, notices
 from domain.executions.events import (
     EnclaveStarted,
     EvidenceAppraised,
@@ -37,6 +37,7 @@ from infrastructure.commands.loading import load_clause
 from infrastructure.commands.provisioning import provision
 from infrastructure.commands.results import judge
 from infrastructure.commands.tenants import statement_command
+from infrastructure.keys import hpke
 from infrastructure.ledger import Answer, Attachment, Ledger
 from infrastructure.statements import jws
 from infrastructure.statements.payload import payload
@@ -120,11 +121,11 @@ def report(ledger: Ledger, cell: Scheduling, token: str, enclosed: Enclosed | No
     signed = verified(token, typ=REPORT, keys=context.node.keys, aud=context.tenant.origin, now_ms=now_ms)
     said = read_report(signed)
     command = statement_command(context.log_id, [signed], {"accepted": True, "reason": ""})
-    known = ledger.answered(command)
-    if known is not None:
-        return Answer(known, ())
     reason = refusal(context.execution, signed, said, context.node.enrolled.kid, now_ms)
     if reason is not None:
+        known = ledger.answered(command)  # a repeat is never the next report of its chain
+        if known is not None:
+            return Answer(known, ())
         event = ReportRefused(execution_id=claimed, reason=reason, report=token)
         pending = [Pending(context.log_id, stream_of(claimed), context.execution.version + 1, event)]
         refused = statement_command(context.log_id, [signed], {"accepted": False, "reason": reason})
@@ -139,7 +140,8 @@ def report(ledger: Ledger, cell: Scheduling, token: str, enclosed: Enclosed | No
             completed, attachments = _completed(ledger, context, token, said, enclosed or Enclosed())
             pending = on_execution(context, [completed])
         case FaultedReport():
-            pending = on_execution(context, [faulted(said, token)])
+            told = notices(context.policy(), said.execution, said.fault)
+            pending = on_execution(context, [faulted(said, token), *told])
         case ResetReport():
             reset = RuntimeReset(execution_id=said.execution, report=token)
             pending = [*on_execution(context, [reset]), *judge(ledger, cell, context)]
@@ -150,7 +152,7 @@ def _appraised(
     ledger: Ledger, cell: Scheduling, context: Context, signed: Signed, said: EvidenceReport
 ) -> tuple[list[Pending], Sequence[Attachment]]:
     """Use up the nonce, whatever the verdict; an affirming one goes on to the provisioning gate and the release."""
-    reason = appraise(context.expected(), said, ledger.clock.now_ms())
+    reason = _unusable(said) or appraise(context.expected(), said, ledger.clock.now_ms())
     evidence_digest = sha256(signed.token.encode()).hexdigest()
     event = EvidenceAppraised(
         execution_id=said.execution,
@@ -174,6 +176,17 @@ def _appraised(
         abandoned = ExecutionAbandoned(execution_id=said.execution, reason="evidence_refused")
         return on_execution(context, [event, abandoned]), ()
     return provision(ledger, cell, context, event)
+
+
+def _unusable(said: EvidenceReport) -> str | None:
+    """Return why inputs could not be sealed to the enclave's key [a node binds whatever key it likes]."""
+    if said.hpke_kem_id != hpke.KEM_ID:
+        return "the HPKE key is of another KEM than the one that releases use"
+    try:
+        hpke.seal(bytes.fromhex(said.hpke_key), b"", b"")
+    except MalformedError as error:
+        return f"the HPKE key is {error}"
+    return None
 
 
 def _certificate(ledger: Ledger, context: Context, said: EvidenceReport, evidence_digest: str) -> str:

@@ -17,7 +17,7 @@ from domain.nodes.events import NodeEnrolled
 from domain.platform.events import Genesis
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
-from domain.workloads.events import WorkloadQueued, WorkloadSubmitted
+from domain.workloads.events import WorkloadDeferred, WorkloadQueued, WorkloadSubmitted
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.records import Log
 
@@ -36,10 +36,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A workload's submission, the newest queueing, and the version of its stream."""
+    """A workload's submission, the newest queueing, whether it waits, and the version of its stream."""
 
     submitted: WorkloadSubmitted
     queued: WorkloadQueued | None
+    waits: bool
     version: int
 
 
@@ -49,7 +50,8 @@ def load_genesis(ledger: Ledger) -> Genesis:
     Raises:
         RefusedError: before it.
     """
-    event = ledger.beginning(ledger.platform().log_id).event
+    platform = ledger.platform()
+    event = ledger.once("beginning", platform.log_id, lambda: ledger.at(platform.log_id, 0)).event
     if not isinstance(event, Genesis):
         raise UnknownError("the platform log does not begin with a genesis")
     return event
@@ -124,11 +126,15 @@ def load_clause(ledger: Ledger, clause_id: str) -> Clause | None:
 
 
 def load_node(ledger: Ledger, name: str) -> Node:
-    """Return an enrolled node.
+    """Return an enrolled node. A name is enrolled once, so what is found holds.
 
     Raises:
         UnknownError: when there is none.
     """
+    return ledger.once("node", name, lambda: _read_node(ledger, name))
+
+
+def _read_node(ledger: Ledger, name: str) -> Node:
     found: Node | None = None
     for recorded in ledger.stream(ledger.platform().log_id, node_stream(name)):
         if isinstance(recorded.event, NodeEnrolled):
@@ -146,16 +152,17 @@ def load_workload(ledger: Ledger, log_id: UUID, workload_id: str) -> Workload:
     """
     submitted: WorkloadSubmitted | None = None
     queued: WorkloadQueued | None = None
-    version = -1
+    version, waits = -1, False
     for recorded in ledger.stream(log_id, stream_of(workload_id)):
         version = recorded.version
         if isinstance(recorded.event, WorkloadSubmitted):
             submitted = recorded.event
         elif isinstance(recorded.event, WorkloadQueued):
             queued = recorded.event
+        waits = isinstance(recorded.event, WorkloadQueued | WorkloadDeferred)
     if submitted is None:
         raise UnknownError("there is no such workload")
-    return Workload(submitted, queued, version)
+    return Workload(submitted, queued, waits, version)
 
 
 def log_of(ledger: Ledger, prefixed_id: str) -> UUID:
@@ -164,6 +171,10 @@ def log_of(ledger: Ledger, prefixed_id: str) -> UUID:
     Raises:
         UnknownError: when none has it.
     """
+    return ledger.once("log", prefixed_id, lambda: _read_log_of(ledger, prefixed_id))
+
+
+def _read_log_of(ledger: Ledger, prefixed_id: str) -> UUID:
     log_id = ledger.recorder.log_of_stream(stream_of(prefixed_id))
     if log_id is None:
         raise UnknownError("there is nothing of that id")

@@ -78,6 +78,7 @@ def _failed(
     """Return rule, have and need of the first thing that forbids the release at this position, or None."""
     now_ms = ledger.clock.now_ms()
     request = read_request(submitted_statement(context.workload.submitted))
+    request = request.model_copy(update={"bounds": context.queued.facts.bounds})  # a retry may have raised them
     credential = check_credential(ledger, context.tenant, request, now_ms)
     if not credential.passed:
         return "credential", credential.reason, "a TEEExecutorVC in force"

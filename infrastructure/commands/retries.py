@@ -10,12 +10,12 @@ from domain.executions.decisions import authorize_retry, retry_claims
 from domain.executions.events import ExecutionFaulted
 from domain.identifiers import stream_of
 from domain.message import Pending, Recorded
-from domain.statements import GOVERNANCE
+from domain.statements import GOVERNANCE, Signed
 from infrastructure.commands.border import all_verified, keys_of
 from infrastructure.commands.context import Context, load_context, on_execution
 from infrastructure.commands.loading import load_clause
 from infrastructure.commands.tenants import statement_command
-from infrastructure.ledger import Answer, Ledger
+from infrastructure.ledger import Answer, Command, Ledger
 from infrastructure.mapper import placed
 
 
@@ -60,14 +60,19 @@ def draft_retry(ledger: Ledger, execution_id: str, *, bounds: Bounds | None, wit
 def authorize(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answer:
     """Take the signatures and queue the workload again, in the next attempt.
 
+    Keys, roles and policy count as they are now, not as they were drafted: a policy change voids what was open.
+
     Raises:
-        NotAuthorisedError: when roles or threshold are not met.
+        NotAuthorisedError: when roles or threshold are not met, or the policy changed since.
         ConflictError: when the fault was decided already.
     """
-    context = draft.context
+    context = load_context(ledger, draft.context.execution.id)
     keys = keys_of(context.tenant.principals.values(), GOVERNANCE)
     now_ms = ledger.clock.now_ms()
     signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=context.tenant.origin, now_ms=now_ms)
+    known = _answered(ledger, draft, signed)
+    if known is not None:
+        return known
     clause = load_clause(ledger, context.queued.clause_id)
     if clause is None:
         raise UnknownError("the clause is not registered any more")
@@ -84,10 +89,20 @@ def authorize(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answe
         signatures=signed,
         now_ms=now_ms,
     )
-    command = statement_command(context.log_id, signed, {"workload": queued.workload_id, "attempt": queued.attempt})
+    command = _command(draft, signed)
     stream = stream_of(queued.workload_id)
     pending = [
         *on_execution(context, [authorized]),
         Pending(context.log_id, stream, context.workload.version + 1, queued),
     ]
     return ledger.append(pending, command=command)
+
+
+def _command(draft: RetryDraft, signed: Sequence[Signed]) -> Command:
+    answer = {"workload": draft.claims["workload"], "attempt": draft.claims["next_attempt"]}
+    return statement_command(draft.context.log_id, signed, answer)
+
+
+def _answered(ledger: Ledger, draft: RetryDraft, signed: Sequence[Signed]) -> Answer | None:
+    known = ledger.answered(_command(draft, signed)) if signed else None
+    return None if known is None else Answer(known, ())

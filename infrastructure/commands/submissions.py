@@ -9,16 +9,24 @@ from domain.identifiers import stream_of
 from domain.message import Pending
 from domain.statements import SUBMISSION, Signed
 from domain.tenants.state import Tenant
-from domain.workloads.decisions import CredentialVerdict, Request, read_request, submit_workload
+from domain.workloads.decisions import (
+    CredentialVerdict,
+    Request,
+    cancel_workload,
+    read_request,
+    submit_workload,
+)
 from domain.workloads.events import WorkloadSubmitted
 from infrastructure.commands.border import keys_of, verified
-from infrastructure.commands.loading import load_clause, load_genesis, load_tenant
+from infrastructure.commands.loading import load_clause, load_genesis, load_tenant, load_workload
 from infrastructure.commands.tenants import statement_command
 from infrastructure.credentials.executor import check_scope, verify_executor
 from infrastructure.credentials.verifiable import CredentialRefusedError
 from infrastructure.engine_digest import engine_digest
-from infrastructure.ledger import Answer, Attachment, Ledger
+from infrastructure.ledger import Answer, Attachment, Command, Ledger
 from infrastructure.statements import jws
+
+_UUID_VERSION = 7
 
 
 def submit(ledger: Ledger, tenant: Tenant, token: str, ciphertexts: Sequence[bytes]) -> Answer:
@@ -43,9 +51,7 @@ def submit(ledger: Ledger, tenant: Tenant, token: str, ciphertexts: Sequence[byt
     known = ledger.answered(command)
     if known is not None:
         return Answer(known, ())
-    stream = stream_of(request.workload)
-    if ledger.stream(log_id, stream):
-        raise ConflictError("this workload id is taken")
+    stream = _free_stream(ledger, request.workload)
     attachments = _attachments(ledger, log_id, stream, request, ciphertexts)
     events = submit_workload(
         tenant,
@@ -58,7 +64,28 @@ def submit(ledger: Ledger, tenant: Tenant, token: str, ciphertexts: Sequence[byt
         now_ms=now_ms,
     )
     pending = [Pending(log_id, stream, version, event) for version, event in enumerate(events)]
-    return ledger.append(pending, command=command, attachments=attachments)
+    claim = Command(ledger.platform().log_id, "workload-id", request.workload, b"", {})
+    return ledger.append(pending, command=command, attachments=attachments, claims=[claim])
+
+
+def cancel(ledger: Ledger, tenant: Tenant, workload: str, token: str) -> Answer:
+    """Take a waiting workload back.
+
+    Raises:
+        NotAuthorisedError: when the key may not.
+        ConflictError: when it does not wait.
+        UnknownError: when the tenant has no such workload.
+    """
+    log_id = UUID(tenant.log_id)
+    keys = keys_of(tenant.principals.values(), SUBMISSION)
+    signed = verified(token, typ=SUBMISSION, keys=keys, aud=tenant.origin, now_ms=ledger.clock.now_ms())
+    command = statement_command(log_id, [signed], {"workload": workload})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
+    found = load_workload(ledger, log_id, workload)
+    event = cancel_workload(tenant, workload, waits=found.waits, signed=signed)
+    return ledger.append([Pending(log_id, stream_of(workload), found.version + 1, event)], command=command)
 
 
 def check_credential(ledger: Ledger, tenant: Tenant, request: Request, now_ms: int) -> CredentialVerdict:
@@ -85,6 +112,20 @@ def check_credential(ledger: Ledger, tenant: Tenant, request: Request, now_ms: i
         digest=claims.grant.digest,
         valid_until_ms=claims.grant.valid_until_ms,
     )
+
+
+def _free_stream(ledger: Ledger, workload: str) -> UUID:
+    """Return the stream of a new workload: a UUIDv7 that no log of the cell uses yet.
+
+    The submitter chooses the id. One that stood for something of another tenant would take that one's place in the
+    scheduler's state and make its id ambiguous; the claim that goes with the append closes the race.
+    """
+    stream = stream_of(workload)
+    if stream.version != _UUID_VERSION:
+        raise MalformedError("a workload id is wl-0x and the 32 hex digits of a UUIDv7")
+    if ledger.recorder.log_of_stream(stream) is not None:
+        raise ConflictError("this workload id is taken")
+    return stream
 
 
 def _attachments(

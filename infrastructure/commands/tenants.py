@@ -84,9 +84,15 @@ def register_tenant(
     log_id, aud, now_ms = UUID(registration.tenant_id), registration.origin, ledger.clock.now_ms()
     root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
     keys = {admin.kid: bytes.fromhex(admin.public_key) for admin in registration.admins}
-    accept_registration(registration, all_verified(acceptances, typ=GOVERNANCE, keys=keys, aud=aud, now_ms=now_ms))
-    tenant: Tenant = evolve_tenant(registration.model_copy(update={"acceptances": tuple(acceptances)}), None)
-    events: list[Event] = [registration.model_copy(update={"acceptances": tuple(acceptances)})]
+    accepted = all_verified(acceptances, typ=GOVERNANCE, keys=keys, aud=aud, now_ms=now_ms)
+    accept_registration(registration, accepted)
+    command = statement_command(log_id, accepted, {"tenant": registration.tenant_id})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
+    registered = registration.model_copy(update={"acceptances": tuple(acceptances)})
+    tenant: Tenant = evolve_tenant(registered, None)
+    events: list[Event] = [registered]
 
     endorsers = keys_of(root.principals.values(), ENDORSEMENT)
     signed = all_verified(endorsements, typ=ENDORSEMENT, keys=endorsers, aud=aud, now_ms=now_ms)
@@ -102,7 +108,7 @@ def register_tenant(
     name = f"{tenant.dao}/{tenant.jurisdiction}"
     claim = Command(ledger.platform().log_id, "tenant-name", name, name.encode(), {"tenant": registration.tenant_id})
     pending = [Pending(log_id, log_id, version, event) for version, event in enumerate(events)]
-    return ledger.append(pending, claims=[claim])
+    return ledger.append(pending, command=command, claims=[claim])
 
 
 def enrol(ledger: Ledger, tenant: Tenant, enrolment: Enrolment) -> Answer:
