@@ -1,0 +1,1 @@
+"""Benchmarks and maintenance, run as ``python -m scripts.<name>``."""

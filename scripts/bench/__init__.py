@@ -1,0 +1,1 @@
+"""The one benchmark harness: `python -m scripts.bench NAME [options] [--quick] [--json] [--check]`."""

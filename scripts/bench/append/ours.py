@@ -1,0 +1,131 @@
+"""Our side: `Ledger.append`, from the pydantic event object to durable, sealed and hashed.
+
+Invariants:
+- Only what a caller of the program can do: one call of `append` for each event or batch.
+- Every event that was acknowledged is counted, and a sample is kept with its place, for the verification afterwards.
+
+The 64 callers are asyncio tasks; each hands its append to a pool of threads and waits, because `append` blocks.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate
+from uuid import UUID
+
+from domain.message import Pending, Recorded
+from infrastructure.keys.keyring import LogKind
+from infrastructure.ledger import Ledger
+from scripts.bench.append.workload import TENANTS, Item
+from scripts.bench.rounds import clean_heap
+
+HOST = "ledger.example"
+THREADS = 8
+_SAMPLE_EVERY = 100
+_GAPS_SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An event as it was given, and its place as it was acknowledged."""
+
+    item: Item
+    recorded: Recorded
+
+
+class OurSide:
+    """A ledger with 50 tenants' logs.
+
+    Args:
+        ledger: open and empty.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        ledger.create_log(LogKind.PLATFORM, HOST)
+        self.log_ids = [ledger.create_log(LogKind.TENANT, HOST)[0].log_id for _ in range(TENANTS)]
+        self.stored: Counter[UUID] = Counter()
+        self.samples: list[Sample] = []
+
+    def single(self, lanes: Sequence[Sequence[Item]]) -> float:
+        """Store each lane's events one after the other, all lanes at once; return events per second."""
+        with clean_heap(), ThreadPoolExecutor(THREADS) as pool:
+            seconds = asyncio.run(self._lanes(lanes, pool))
+        for lane in lanes:
+            self._count(lane)
+        return sum(map(len, lanes)) / seconds
+
+    def batches(self, batches: Sequence[Sequence[Item]]) -> float:
+        """Store batches one after the other; return events per second."""
+        with clean_heap():
+            begin = time.perf_counter()
+            for batch in batches:
+                self._append(batch)
+            seconds = time.perf_counter() - begin
+        for batch in batches:
+            self._count(batch)
+        return sum(map(len, batches)) / seconds
+
+    def latencies(self, items: Sequence[Item], rate: float) -> list[float]:
+        """Store events at random instants with this mean rate per second, whether earlier ones are done or not.
+
+        Returns:
+            Seconds from the instant at which each was due until it was durable, waiting included.
+        """
+        with clean_heap(), ThreadPoolExecutor(THREADS) as pool:
+            found = asyncio.run(self._open_loop(items, rate, pool))
+        self._count(items)
+        return found
+
+    async def _lanes(self, lanes: Sequence[Sequence[Item]], pool: ThreadPoolExecutor) -> float:
+        loop = asyncio.get_running_loop()
+
+        async def caller(lane: Sequence[Item]) -> None:
+            for item in lane:
+                await loop.run_in_executor(pool, self._append, (item,))
+
+        begin = time.perf_counter()
+        await asyncio.gather(*(caller(lane) for lane in lanes))
+        return time.perf_counter() - begin
+
+    async def _open_loop(self, items: Sequence[Item], rate: float, pool: ThreadPoolExecutor) -> list[float]:
+        loop = asyncio.get_running_loop()
+        found: list[float] = []
+
+        async def arrival(item: Item, due: float) -> None:
+            await loop.run_in_executor(pool, self._append, (item,))
+            found.append(time.perf_counter() - due)
+
+        begin = time.perf_counter()
+        tasks = []
+        for item, offset in zip(items, arrivals(len(items), rate), strict=True):
+            wait = begin + offset - time.perf_counter()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            tasks.append(asyncio.create_task(arrival(item, begin + offset)))
+        await asyncio.gather(*tasks)
+        return found
+
+    def _append(self, items: Sequence[Item]) -> None:
+        """Store events as one command; return when they are durable. Called from several threads."""
+        answer = self.ledger.append(
+            [Pending(self.log_ids[item.tenant], item.stream_id, item.version, item.event) for item in items]
+        )
+        number = items[0].stream_id.int
+        if len(items) > 1 or number % _SAMPLE_EVERY == 0:  # ids end in random bits
+            chosen = number % len(items)
+            self.samples.append(Sample(items[chosen], answer.recorded[chosen]))
+
+    def _count(self, items: Iterable[Item]) -> None:
+        """Count what was acknowledged: a refused append has raised before this."""
+        self.stored.update(self.log_ids[item.tenant] for item in items)
+
+
+def arrivals(count: int, rate: float) -> Iterator[float]:
+    """Yield the instants, in seconds from the begin, at which independent callers come (a Poisson process)."""
+    gaps = random.Random(_GAPS_SEED)  # noqa: S311 - a load, not a secret; the same one in every run
+    return accumulate(gaps.expovariate(rate) for _ in range(count))
