@@ -6,24 +6,30 @@ Invariants:
 - A decision that lost a race (a stream moved on) is thrown away; the next fold decides anew.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 from domain.errors import ConflictError, UnavailableError
+from domain.executions.events import RuntimeReset
+from domain.identifiers import PLATFORM_SLOT
 from domain.message import Pending, Recorded
 from domain.platform.events import Ticked
-from domain.scheduling.decide import Decision, decide
+from domain.scheduling.decide import INERT_KINDS, Decision, decide
 from domain.scheduling.state import Scheduling
 from domain.scheduling.views import View, view_of
+from infrastructure.commands.context import load_context
+from infrastructure.commands.results import judge
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
-from infrastructure.postgres.feed import Feed
+from infrastructure.postgres.feed import Feed, FeedRow
 from infrastructure.postgres.records import FencedError
 
 Watcher = Callable[[Recorded], None]
 """Is told every event that is folded, in feed order."""
 
 _MAX_ROUNDS = 100_000
+_PAGE = 500
 
 
 class Decider:
@@ -46,14 +52,25 @@ class Decider:
 
     def catch_up(self) -> Scheduling:
         """Fold everything that was committed; return the state."""
-        while rows := self._feed.read_feed(self._position):
-            for row in rows:
-                for recorded in self._ledger.history(
-                    row.log_id, first=row.first_index, size=row.first_index + row.count
-                ):
+        while True:
+            rows = self._feed.read_feed(self._position, _PAGE)
+            for row, events in zip(rows, self._read(rows), strict=True):
+                for recorded in events:
                     self._fold(recorded)
                 self._position = row.position
-        return self.state
+            if len(rows) < _PAGE:
+                return self.state
+
+    def _read(self, rows: Sequence[FeedRow]) -> Iterator[Sequence[Recorded]]:
+        """Yield each row's events. Rows of one log that follow each other are read together."""
+        for _, together in itertools.groupby(rows, key=lambda row: row.log_id):
+            group = list(together)
+            first, last = group[0], group[-1]
+            end = last.first_index + last.count
+            found = list(self._ledger.history(first.log_id, first=first.first_index, size=end))
+            for row in group:
+                at = row.first_index - first.first_index
+                yield found[at : at + row.count]
 
     def settle(self) -> int:
         """Decide until nothing more can be decided. Returns how many events were appended.
@@ -64,7 +81,9 @@ class Decider:
         if self._epoch is None:
             self._epoch = self._ledger.recorder.take_epoch()
         self.catch_up()
-        appended = self._decide()
+        # What has come due while nobody decided comes first: nothing is placed after its time.
+        appended = int(self._tick())
+        appended += self._decide()
         while self._tick():
             appended += 1 + self._decide()
         return appended
@@ -74,14 +93,18 @@ class Decider:
         for _ in range(_MAX_ROUNDS):
             decisions = decide(self.state, self._cause, engine_digest()) if self._cause else ()
             if not decisions:
+                self._cause = None
                 return appended
-            appended += self._append(decisions)
+            appended += self._append(_up_to_a_reset(decisions))
             self.catch_up()
         raise UnavailableError("the decider doesn't come to rest; this is a fault of the program")
 
     def _append(self, decisions: tuple[Decision, ...]) -> int:
         logs = {slot: log_id for log_id, slot in self._slots.items()}
         pending = [Pending(logs[item.slot], item.stream_id, item.version, item.event) for item in decisions]
+        last = decisions[-1].event
+        if isinstance(last, RuntimeReset):
+            pending += judge(self._ledger, self.state, load_context(self._ledger, last.execution_id))
         try:
             return len(self._ledger.append(pending, epoch=self._epoch).recorded)
         except FencedError:
@@ -95,8 +118,13 @@ class Decider:
         if due is None or due <= self.state.now_ms or self._ledger.clock.now_ms() < due:
             return False
         platform = self._ledger.platform().log_id
-        version = self.state.versions[str(platform)] + 1
-        self._ledger.append([Pending(platform, platform, version, Ticked(due_ms=due))], epoch=self._epoch)
+        version = self.state.next_version(PLATFORM_SLOT, platform)
+        try:
+            self._ledger.append([Pending(platform, platform, version, Ticked(due_ms=due))], epoch=self._epoch)
+        except FencedError:
+            raise
+        except ConflictError:
+            pass  # another entry of the platform came first, and may have carried time past it
         self.catch_up()
         return True
 
@@ -104,7 +132,17 @@ class Decider:
         slot = self._slots.get(recorded.log_id)
         if slot is None:
             slot = self._slots[recorded.log_id] = self._ledger.log(recorded.log_id).slot
-        self._cause = view_of(recorded, slot)
-        self.state.fold(self._cause)
+        view = view_of(recorded, slot)
+        # Until the decider has come to rest, an input that may let somebody run is not forgotten because another
+        # entry followed it (usage and a CAC follow a reset): else that workload would wait for the next input.
+        if self._cause is None or view["kind"] not in INERT_KINDS:
+            self._cause = view
+        self.state.fold(view)
         if self._watcher is not None:
             self._watcher(recorded)
+
+
+def _up_to_a_reset(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+    """Return the decisions up to the first reset. What follows it is judged with it; the rest is decided again."""
+    resets = [at for at, item in enumerate(decisions) if isinstance(item.event, RuntimeReset)]
+    return decisions[: resets[0] + 1] if resets else decisions

@@ -1,17 +1,20 @@
 """The ledger: load, decide elsewhere, save. One object per process over one database and one keyring.
 
 Invariants:
-- What `append` returns is durable. Everything of a command is stored in one transaction or not at all.
+- What `append` returns is durable. Everything of a command is stored in one transaction or not at all; commands of
+  several threads share transactions (infrastructure.postgres.group), and a refused one fails alone.
 - A command id with the same body returns the first answer; with another body it is refused.
 - Recorded instants never fall within a process: a clock that steps back is clamped.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
@@ -27,10 +30,14 @@ from infrastructure.ids import IdSource, free_slot
 from infrastructure.keys.keyring import Keyring, LogKeys, LogKind
 from infrastructure.keys.sealing import Sealer, payload_digest
 from infrastructure.mapper import NOT_STORED, SealingMapper, placed
+from infrastructure.postgres.batch import Batch, prepare
 from infrastructure.postgres.connect import Database, open_database
 from infrastructure.postgres.datastore import LedgerDatastore
+from infrastructure.postgres.group import GroupCommit
 from infrastructure.postgres.recorder import LedgerRecorder
-from infrastructure.postgres.records import CommandKnownError, CommandRecord, Log, Payload
+from infrastructure.postgres.records import Appended, CommandKnownError, CommandRecord, Log, Payload
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,14 @@ class Answer:
     recorded: tuple[Recorded, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a command will write: its events as sealed, and the batch that holds them."""
+
+    unplaced: tuple[Recorded, ...]
+    batch: Batch
+
+
 class Ledger:
     """Events of all logs of one cell. Use `open_ledger`."""
 
@@ -72,10 +87,13 @@ class Ledger:
         self._database = database
         self._datastore = LedgerDatastore(database.conninfo)
         self.recorder = LedgerRecorder(self._datastore)
+        self._group = GroupCommit(self.recorder)
         self.mapper = SealingMapper(self._sealer)
         self._sealers: dict[UUID, Sealer] = {}
         self._logs: dict[UUID, Log] = {}
+        self._facts: dict[tuple[str, object], Any] = {}
         self._last_at_ms = 0
+        self._lock = threading.Lock()
 
     def create_log(self, kind: LogKind, host: str) -> tuple[Log, LogKeys]:
         """Make an empty log: id, slot and keys. The keys are durable before the log exists."""
@@ -110,9 +128,10 @@ class Ledger:
         Raises:
             RefusedError: before genesis.
         """
-        for log in (*self._logs.values(), *self.logs()):
-            if log.slot == PLATFORM_SLOT:
-                return log
+        for known in (self._logs.values, self.logs):  # a log's slot never changes: ask the database at most once
+            for log in known():
+                if log.slot == PLATFORM_SLOT:
+                    return log
         raise RefusedError("this ledger has no genesis yet; run `enclave-ledger init` first")
 
     def append(
@@ -137,21 +156,51 @@ class Ledger:
             ConflictError: when a stream moved on, a name is taken, or the command id came with another body.
             FencedError: when a newer decider is at work.
         """
-        at_ms = self._last_at_ms = max(self._last_at_ms, self.clock.now_ms())
-        unplaced = [
+        prepared = self._prepare(pending, command, attachments, claims)
+        return self._settled(prepared, command, self._group.submit(prepared.batch, epoch).result)
+
+    async def append_async(
+        self,
+        pending: Sequence[Pending],
+        *,
+        command: Command | None = None,
+        attachments: Sequence[Attachment] = (),
+        claims: Sequence[Command] = (),
+    ) -> Answer:
+        """Do what `append` does without holding a thread while the commit is under way."""
+        prepared = self._prepare(pending, command, attachments, claims)
+        done = asyncio.wrap_future(self._group.submit(prepared.batch))
+        await asyncio.wait([done])
+        return self._settled(prepared, command, done.result)
+
+    def _prepare(
+        self,
+        pending: Sequence[Pending],
+        command: Command | None,
+        attachments: Sequence[Attachment],
+        claims: Sequence[Command],
+    ) -> _Prepared:
+        """Stamp, seal and hash, before any lock is taken."""
+        at_ms = self._instant()
+        unplaced = tuple(
             Recorded(item.log_id, NOT_STORED, item.stream_id, item.version, at_ms, item.event, b"") for item in pending
-        ]
+        )
         stored = [self.mapper.to_stored_event(recorded) for recorded in unplaced]
         records = [_record(one) for one in (*([command] if command else []), *claims)]
         payloads = [Payload(item.log_id, item.digest, item.sealed) for item in attachments]
+        return _Prepared(unplaced, prepare(stored, records, payloads))
+
+    def _settled(
+        self, prepared: _Prepared, command: Command | None, outcome: Callable[[], Sequence[Appended]]
+    ) -> Answer:
         try:
-            places = self.recorder.append(stored, commands=records, payloads=payloads, epoch=epoch)
+            places = outcome()
         except CommandKnownError as error:
             return _repeated(command, error)
         except IntegrityError:
             raise ConflictError("something else was recorded first; read again and repeat") from None
         recorded = tuple(
-            placed(one, place.leaf_index, place.leaf_hash) for one, place in zip(unplaced, places, strict=True)
+            placed(one, place.leaf_index, place.leaf_hash) for one, place in zip(prepared.unplaced, places, strict=True)
         )
         return Answer(command.answer if command else {}, recorded)
 
@@ -208,12 +257,28 @@ class Ledger:
             return recorded
         raise UnknownError("the log has no entry at that index")
 
+    def once(self, kind: str, name: object, read: Callable[[], T]) -> T:
+        """Return a fact that never changes once it is there: read at the first call, then remembered.
+
+        Args:
+            kind: what sort of fact it is.
+            name: which one, within its kind.
+            read: reads it; what it raises is not remembered.
+        """
+        if (kind, name) not in self._facts:
+            self._facts[kind, name] = read()
+            if len(self._facts) > _FACTS:
+                self._facts.pop(next(iter(self._facts)))
+        found: T = self._facts[kind, name]
+        return found
+
     def head(self, log_id: UUID) -> Frontier:
         """Return a log's size and frontier."""
         return self.recorder.head(log_id)
 
     def close(self) -> None:
         """Leave the database."""
+        self._group.close()
         self._datastore.close()
         self._database.close()
 
@@ -235,17 +300,25 @@ class Ledger:
         """Return the connections of this process."""
         return self._datastore
 
+    def _instant(self) -> int:
+        with self._lock:
+            self._last_at_ms = max(self._last_at_ms, self.clock.now_ms())
+            return self._last_at_ms
+
     def _sealer(self, log_id: UUID) -> Sealer:
-        sealer = self._sealers.get(log_id)
-        if sealer is None:
-            keys = self.keyring.get(log_id)
-            size = self.recorder.head(log_id).size
-            sealer = Sealer(self.log(log_id).origin, keys.data_key, self.entropy, sealed_before=size)
-            self._sealers[log_id] = sealer
-        return sealer
+        """Return the one sealer of a log in this process: two would count their sealings apart."""
+        with self._lock:
+            sealer = self._sealers.get(log_id)
+            if sealer is None:
+                keys = self.keyring.get(log_id)
+                size = self.recorder.head(log_id).size
+                sealer = Sealer(self.log(log_id).origin, keys.data_key, self.entropy, sealed_before=size)
+                self._sealers[log_id] = sealer
+            return sealer
 
 
 _PAGE = 1000
+_FACTS = 4096
 
 
 def open_ledger(data_dir: Path, environ: Mapping[str, str], *, clock: Clock, ids: IdSource, entropy: Entropy) -> Ledger:

@@ -2,10 +2,12 @@
 
 Invariants:
 - The sealed entry is `stored_events.state`: made once here, never re-serialised.
+- An entry is opened once and remembered by bytes and columns (the newest few thousand): it can't change.
 - Opening compares log, stream, version and topic with the database's columns; only then is the topic looked up, in the
   closed registry. The library's default imports whatever module a topic names, before anything is checked.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -23,6 +25,8 @@ from infrastructure.postgres.records import LoggedEvent, StoredEntry
 NOT_STORED = -1
 """Leaf index of an event that is not stored yet."""
 
+_REMEMBERED = 4096
+
 
 class SealingMapper(Mapper[UUID]):
     """Seals events under the key of their log.
@@ -34,6 +38,7 @@ class SealingMapper(Mapper[UUID]):
     def __init__(self, sealer_of: Callable[[UUID], Sealer]) -> None:
         super().__init__(JSONTranscoder())
         self._sealer_of = sealer_of
+        self._opened: OrderedDict[tuple[UUID, UUID, int, str, bytes], Recorded] = OrderedDict()
 
     def to_stored_event(self, domain_event: Any) -> LoggedEvent:
         """Seal a `Recorded` event into its entry.
@@ -71,11 +76,18 @@ class SealingMapper(Mapper[UUID]):
         return placed(found, stored.leaf_index, stored.leaf_hash)
 
     def _open(self, log_id: UUID, stream_id: UUID, version: int, topic: str, entry: bytes) -> Recorded:
+        known = self._opened.get((log_id, stream_id, version, topic, entry))
+        if known is not None:
+            return known
         record = self._sealer_of(log_id).read(entry)
         if (record.stream_id, record.version, record.topic) != (stream_id, version, topic):
             raise VerificationError("the database's columns are not what the sealed entry says")
         event = event_from(record.topic, record.event)
-        return Recorded(log_id, NOT_STORED, stream_id, version, record.at_ms, event, b"")
+        found = Recorded(log_id, NOT_STORED, stream_id, version, record.at_ms, event, b"")
+        self._opened[log_id, stream_id, version, topic, entry] = found
+        if len(self._opened) > _REMEMBERED:
+            self._opened.popitem(last=False)
+        return found
 
 
 def placed(recorded: Recorded, leaf_index: int, leaf_hash: bytes) -> Recorded:

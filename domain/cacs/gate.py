@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.cacs.document import CacRecord, bound_report_data, draft_document
+from domain.canonical import canonical
+from domain.errors import MalformedError
 from domain.executions.events import ExecutionCompleted
 from domain.policies.facts import Resident
 from domain.policies.feasible import feasible, told
@@ -43,13 +45,13 @@ def rejection(
         return "draft", "a draft clause (0.x) never yields a CAC"
     drafted = draft_document(record)
     for name in sorted({*drafted, *(set(document) - RUN_MEMBERS)}):
-        if name not in document or name not in drafted or document[name] != drafted[name]:
+        if name not in document or name not in drafted or not _same(document[name], drafted[name]):
             rule = "tenant_info" if name in {"tenant_info", "scope"} else "document"
             return rule, f"member {name} is not what the ledger recorded"
     if drafted["report_data"] != bound_report_data(expected, appraised):
         return "binding", "report_data does not follow from the document"
     outputs = [{"commitment": completed.output_commitment, "size_bytes": completed.output_bytes}]
-    if document.get("outcome") != completed.outcome or document.get("outputs") != outputs:
+    if not (_same(document.get("outcome"), completed.outcome) and _same(document.get("outputs"), outputs)):
         return "document", "outcome or outputs are not what the node reported"
     node = expected.node.model_copy(update={"evidence_class": appraised.evidence_class})
     failed = next((f for f in feasible(policy, queued.facts, node, residents, at_ms) if not f.passed), None)
@@ -57,3 +59,11 @@ def rejection(
         rule, have, need = told(failed)
         return rule, f"{rule}: have {have}, need {need}"
     return None
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Tell whether two values are the same JSON [to Python, true and 1.0 equal 1]."""
+    try:
+        return canonical(one) == canonical(other)
+    except MalformedError:
+        return False

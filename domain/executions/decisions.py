@@ -105,6 +105,8 @@ def authorize_retry(
         raise RefusedError("the execution has not faulted and been reset; there is nothing to re-authorise")
     if execution.retry_decided:
         raise ConflictError("this fault has been decided already; one decision per fault")
+    if execution.reserved.attempt != queued.attempt:
+        raise ConflictError(f"the workload has gone on to attempt {queued.attempt}; this fault is of an earlier one")
     rule = policy.re_authorisation()
     if not now_ms < not_after_ms <= now_ms + rule.timeout_ms:
         raise RefusedError(f"the authorisation must expire within {rule.timeout_ms} ms")

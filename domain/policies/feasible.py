@@ -27,6 +27,7 @@ from domain.policies.kinds import (
     Rule,
     Validity,
 )
+from domain.time import rfc3339
 
 About = Literal["workload", "node", "residents"]
 
@@ -116,7 +117,8 @@ def _of_workload(rule: Rule, workload: WorkloadFacts, at_ms: int) -> Iterator[Fi
             yield Finding(rule.kind, "workload", passed, str(workload.bounds), f"at most {bounds}")
         case Validity():
             inside = rule.from_ms <= at_ms < rule.until_ms
-            yield Finding(rule.kind, "workload", inside, f"at {at_ms}", f"[{rule.from_ms}, {rule.until_ms})")
+            need = f"from {rfc3339(rule.from_ms)} until {rfc3339(rule.until_ms)}"
+            yield Finding(rule.kind, "workload", inside, rfc3339(at_ms), need)
         case DomainBesideTrigger(domain=domain, trigger=trigger):
             clash = workload.domain == domain and workload.trigger == trigger
             have = f"{workload.domain} with trigger {workload.trigger or 'none'}"

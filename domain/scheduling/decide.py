@@ -84,7 +84,7 @@ def decide(state: Scheduling, cause: View, engine: str) -> tuple[Decision, ...]:
         chosen = places_now(state, waiting, policy, candidates.eligible)
         if chosen:
             return tuple(_placed(state, waiting, chosen, named))
-        if waiting.queued.workload_id not in state.deferred:
+        if waiting.key not in state.deferred:
             deferrals.append(_deferred(state, waiting, candidates, named))
     return tuple(deferrals)
 
@@ -127,15 +127,16 @@ def _over(state: Scheduling) -> Iterator[Decision]:
 
 def _again(state: Scheduling, engine: str) -> Iterator[Decision]:
     """Place an attempt again that ended for a node's reason, at most MAX_FAILURES times."""
-    for workload, (slot, queued) in sorted(state.again.items()):
-        if state.failures[workload] < MAX_FAILURES:
+    for (slot, workload), queued in sorted(state.again.items(), key=lambda item: item[0]):
+        failures = state.failures[slot, workload]
+        if failures < MAX_FAILURES:
             event: Event = queued.model_copy(update={"attempt": queued.attempt + 1})
         else:
             waiting = Waiting(slot, queued, 0)
             named = _named(state, waiting, *state.effective(waiting), engine)
             event = WorkloadDenied(
                 workload_id=workload, gate="provisioning", rule="node_failures",
-                reason=f"{MAX_FAILURES} attempts ended before inputs were released", have=f"{state.failures[workload]}",
+                reason=f"{MAX_FAILURES} attempts ended before inputs were released", have=f"{failures}",
                 need=f"fewer than {MAX_FAILURES}", nodes=0, filtered=(), **named,
             )  # fmt: skip
         yield _on(state, slot, stream_of(workload), event)

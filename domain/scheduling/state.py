@@ -25,6 +25,9 @@ from domain.workloads.events import WorkloadQueued
 NODE_REASONS = frozenset({"reservation_expired", "evidence_refused"})
 """Why an attempt ended before its inputs were released, for a reason of the node: only these are placed again."""
 
+Key = tuple[int, str]
+"""Slot and workload id: ids are chosen by submitters, so two tenants may choose the same one."""
+
 _QUEUED = frozenset(WorkloadQueued.model_fields)
 
 
@@ -35,6 +38,11 @@ class Waiting:
     slot: int
     queued: WorkloadQueued
     arrived: int
+
+    @property
+    def key(self) -> Key:
+        """Return whose workload it is, and which."""
+        return self.slot, self.queued.workload_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,11 @@ class Live:
     until_ms: int
     phase: str
 
+    @property
+    def key(self) -> Key:
+        """Return whose workload it is, and which."""
+        return self.slot, self.queued.workload_id
+
 
 @dataclass
 class Scheduling:
@@ -60,15 +73,15 @@ class Scheduling:
     nodes: dict[str, NodeFacts] = field(default_factory=dict)
     drained: set[str] = field(default_factory=set)
     policies: dict[int, tuple[int, Policy]] = field(default_factory=dict)
-    waiting: dict[str, Waiting] = field(default_factory=dict)
+    waiting: dict[Key, Waiting] = field(default_factory=dict)
     live: dict[str, Live] = field(default_factory=dict)
     versions: dict[tuple[int, str], int] = field(default_factory=dict)
     seen: dict[int, int] = field(default_factory=dict)
-    deferred: set[str] = field(default_factory=set)
-    failures: dict[str, int] = field(default_factory=dict)
-    again: dict[str, tuple[int, WorkloadQueued]] = field(default_factory=dict)
+    deferred: set[Key] = field(default_factory=set)
+    failures: dict[Key, int] = field(default_factory=dict)
+    again: dict[Key, WorkloadQueued] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
-    held: set[str] = field(default_factory=set)
+    held: set[Key] = field(default_factory=set)
 
     def fold(self, view: View) -> None:
         """Take one view in.
@@ -138,43 +151,51 @@ class Scheduling:
             "nodes": {name: facts.model_dump(mode="json") for name, facts in self.nodes.items()},
             "drained": sorted(self.drained),
             "policies": {str(slot): [number, policy.digest()] for slot, (number, policy) in self.policies.items()},
-            "waiting": {name: [w.slot, w.queued.attempt, w.arrived] for name, w in self.waiting.items()},
+            "waiting": {_name(key): [w.queued.attempt, w.arrived] for key, w in self.waiting.items()},
             "live": {
                 name: [e.slot, e.queued.workload_id, e.queued.attempt, e.node, e.until_ms, e.phase]
                 for name, e in self.live.items()
             },
             "seen": {str(slot): leaf for slot, leaf in self.seen.items()},
-            "deferred": sorted(self.deferred),
-            "failures": dict(self.failures),
-            "again": {name: [slot, queued.attempt] for name, (slot, queued) in self.again.items()},
+            "deferred": sorted(map(_name, self.deferred)),
+            "failures": {_name(key): count for key, count in self.failures.items()},
+            "again": {_name(key): queued.attempt for key, queued in self.again.items()},
             "over": sorted(self.over),
-            "held": sorted(self.held),
+            "held": sorted(map(_name, self.held)),
         }
+
+
+def _name(key: Key) -> str:
+    return f"{key[0]}/{key[1]}"
+
+
+def _key(view: View) -> Key:
+    return view["slot"], view["workload_id"]
 
 
 def _when_queued(state: Scheduling, view: View) -> None:
     queued = WorkloadQueued.model_validate_json(canonical({name: view[name] for name in _QUEUED}))
-    state.waiting[queued.workload_id] = Waiting(view["slot"], queued, state.inputs)
-    state.again.pop(queued.workload_id, None)
-    state.held.discard(queued.workload_id)
-    _close(state, queued.workload_id)  # a reservation of an earlier attempt must not bring that attempt back
+    key = _key(view)
+    state.waiting[key] = Waiting(view["slot"], queued, state.inputs)
+    state.again.pop(key, None)
+    state.held.discard(key)
+    state.deferred.discard(key)
+    _close(state, key)  # a reservation of an earlier attempt must not bring that attempt back
 
 
 def _when_ended(state: Scheduling, view: View) -> None:
-    workload = view["workload_id"]
-    state.waiting.pop(workload, None)
-    state.deferred.discard(workload)
-    state.failures.pop(workload, None)
-    state.again.pop(workload, None)
-    state.held.discard(workload)
-    _close(state, workload)
+    key = _key(view)
+    state.waiting.pop(key, None)
+    state.deferred.discard(key)
+    state.failures.pop(key, None)
+    state.again.pop(key, None)
+    state.held.discard(key)
+    _close(state, key)
 
 
-def _close(state: Scheduling, workload: str) -> None:
+def _close(state: Scheduling, key: Key) -> None:
     """Mark the executions of an attempt that is over and has not got its inputs: they give their places back."""
-    state.over |= {
-        name for name, live in state.live.items() if live.queued.workload_id == workload and live.phase == "reserved"
-    }
+    state.over |= {name for name, live in state.live.items() if live.key == key and live.phase == "reserved"}
 
 
 def _when_freed(state: Scheduling, view: View) -> Live | None:
@@ -185,17 +206,16 @@ def _when_freed(state: Scheduling, view: View) -> Live | None:
 def _when_abandoned(state: Scheduling, view: View) -> None:
     over = view["execution_id"] in state.over  # its workload ended, or its attempt was given up: it counts no more
     live = _when_freed(state, view)
-    if live is None or over or view["reason"] not in NODE_REASONS or live.queued.workload_id in state.held:
+    if live is None or over or view["reason"] not in NODE_REASONS or live.key in state.held:
         return
-    workload = live.queued.workload_id
-    state.failures[workload] = state.failures.get(workload, 0) + 1
-    state.again[workload] = (live.slot, live.queued)
-    _close(state, workload)
+    state.failures[live.key] = state.failures.get(live.key, 0) + 1
+    state.again[live.key] = live.queued
+    _close(state, live.key)
 
 
 def _when_placed(state: Scheduling, view: View) -> None:
-    waiting = state.waiting.pop(view["workload_id"])
-    state.deferred.discard(view["workload_id"])
+    waiting = state.waiting.pop(_key(view))
+    state.deferred.discard(_key(view))
     policy = state.effective(waiting)[1]
     for place in view["places"]:
         resident = Resident(execution_id=place["execution_id"], workload=waiting.queued.facts, policy=policy)
@@ -220,11 +240,10 @@ def _when_faulted(state: Scheduling, view: View) -> None:
     """Hold the workload: it waits no more until governance queues it again (domain rule 4)."""
     live = state.live.get(view["execution_id"])
     if live is not None:
-        workload = live.queued.workload_id
-        state.held.add(workload)
-        state.waiting.pop(workload, None)
-        state.deferred.discard(workload)
-        state.again.pop(workload, None)
+        state.held.add(live.key)
+        state.waiting.pop(live.key, None)
+        state.deferred.discard(live.key)
+        state.again.pop(live.key, None)
     _when_phase("finished")(state, view)
 
 
@@ -254,7 +273,7 @@ _HANDLERS = {
     "policy": _when_policy,
     "queued": _when_queued,
     "ended": _when_ended,
-    "deferred": lambda state, view: state.deferred.add(view["workload_id"]),
+    "deferred": lambda state, view: state.deferred.add(_key(view)),
     "placed": _when_placed,
     "reserved": _when_phase("reserved"),
     "released": _when_phase("released"),

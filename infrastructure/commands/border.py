@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from domain.errors import NotAuthorisedError
 from domain.statements import Principal, Signed
 from domain.time import SECOND_MS
+from infrastructure.keys.did_key import did_key
 from infrastructure.statements import jws
 
 
 def verified(token: str, *, typ: str, keys: Mapping[str, bytes], aud: str, now_ms: int) -> Signed:
-    """Verify a statement.
+    """Verify what somebody says in their own name: the issuer is the did:key of the key that signed.
 
     Args:
         token: compact serialisation.
@@ -19,17 +21,20 @@ def verified(token: str, *, typ: str, keys: Mapping[str, bytes], aud: str, now_m
 
     Raises:
         MalformedError: when it is not of the one form.
-        NotAuthorisedError: when type, key, signature, audience or time are wrong.
+        NotAuthorisedError: when type, key, signature, audience, time or issuer are wrong.
     """
-    payload = jws.verify(token, typ=typ, keys=keys, aud=aud, now_s=now_ms // SECOND_MS)
-    return Signed(token, jws.peek(token)[0]["kid"], typ, payload)
+    signed = _verified(token, typ=typ, keys=keys, aud=aud, now_ms=now_ms)
+    # The issuer is part of a command's name: in another's name one could take it before that one speaks.
+    if signed.iss != did_key(keys[signed.kid]):
+        raise NotAuthorisedError("a statement's iss is not the did:key of the key that signed it")
+    return signed
 
 
 def all_verified(
     tokens: Sequence[str], *, typ: str, keys: Mapping[str, bytes], aud: str, now_ms: int
 ) -> tuple[Signed, ...]:
-    """Verify several statements. Raises as `verified` does."""
-    return tuple(verified(token, typ=typ, keys=keys, aud=aud, now_ms=now_ms) for token in tokens)
+    """Verify what several say for a body, in its name. Raises as `verified` does, whoever is the issuer."""
+    return tuple(_verified(token, typ=typ, keys=keys, aud=aud, now_ms=now_ms) for token in tokens)
 
 
 def keys_of(principals: Iterable[Principal], typ: str) -> dict[str, bytes]:
@@ -39,3 +44,8 @@ def keys_of(principals: Iterable[Principal], typ: str) -> dict[str, bytes]:
         for principal in principals
         if principal.statement_type == typ
     }
+
+
+def _verified(token: str, *, typ: str, keys: Mapping[str, bytes], aud: str, now_ms: int) -> Signed:
+    payload = jws.verify(token, typ=typ, keys=keys, aud=aud, now_s=now_ms // SECOND_MS)
+    return Signed(token, jws.peek(token)[0]["kid"], typ, payload)

@@ -185,7 +185,7 @@ def _unusable(said: EvidenceReport) -> str | None:
     try:
         hpke.seal(bytes.fromhex(said.hpke_key), b"", b"")
     except MalformedError as error:
-        return f"the HPKE key is {error}"
+        return f"inputs can't be sealed to it: {error}"
     return None
 
 

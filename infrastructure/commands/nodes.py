@@ -19,7 +19,7 @@ from infrastructure.commands.tenants import statement_command
 from infrastructure.credentials.did_key import did_key
 from infrastructure.credentials.node import verify_node
 from infrastructure.keys.thumbprint import thumbprint
-from infrastructure.ledger import Answer, Ledger
+from infrastructure.ledger import Answer, Command, Ledger
 
 
 def enrol_node(
@@ -29,7 +29,7 @@ def enrol_node(
 
     Raises:
         NotAuthorisedError: when credential or acceptance are not this node's, or facts differ from the credential.
-        ConflictError: when the name is taken.
+        ConflictError: when the name is taken, or a platform id is another node's.
     """
     platform = ledger.platform()
     root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
@@ -58,7 +58,8 @@ def enrol_node(
         load_node(ledger, facts.node)
     except UnknownError:
         stream = node_stream(facts.node)
-        return ledger.append([Pending(platform.log_id, stream, 0, event)], command=command)
+        machines = [Command(platform.log_id, "platform-id", one, facts.node.encode(), {}) for one in facts.platform_ids]
+        return ledger.append([Pending(platform.log_id, stream, 0, event)], command=command, claims=machines)
     raise ConflictError("a node of that name is enrolled; choose another name")
 
 

@@ -27,7 +27,13 @@ MEBIBYTE = 1024 * 1024
 
 
 def judge(ledger: Ledger, cell: Scheduling, context: Context) -> list[Pending]:
-    """Return what is recorded with the reset of an execution: usage, CAC verdict, quorum verdict."""
+    """Return what is recorded with the reset of an execution: usage, CAC verdict, quorum verdict.
+
+    Args:
+        ledger: the ledger.
+        cell: the scheduler's state, folded up to now.
+        context: the execution before its reset, which a node reports or the decider decides.
+    """
     execution, events = context.execution, []
     verdict: CacIssued | CacRejected | None = None
     used = _usage(ledger, context)
@@ -117,17 +123,7 @@ def _quorum(ledger: Ledger, context: Context, verdict: CacIssued | CacRejected |
             if not other.terminal:
                 return None
             others.append(other)
-    cacs = tuple(place.cac_id for place in placed.places)
-    named: dict[str, Any] = {
-        "workload_id": placed.workload_id,
-        "attempt": placed.attempt,
-        "cacs": cacs,
-        "engine": engine_digest(),
-        "policy_version": context.tenant.policy_version,
-        "policy_digest": context.policy().digest(),
-        "seen": ledger.head(context.log_id).size - 1,
-        "tick": tick_of(ledger.clock.now_ms()),
-    }
+    named = _named(ledger, context, placed)
     completed = [other.completed for other in (*others, context.execution)]
     if any(item is None for item in completed):
         return QuorumFailed(reason="fault", **named)
@@ -138,6 +134,19 @@ def _quorum(ledger: Ledger, context: Context, verdict: CacIssued | CacRejected |
         return QuorumFailed(reason="divergence", **named)
     outcome, commitment = results.pop()
     return QuorumReached(outcome=outcome, output_commitment=commitment, **named)
+
+
+def _named(ledger: Ledger, context: Context, placed: WorkloadPlaced) -> dict[str, Any]:
+    return {
+        "workload_id": placed.workload_id,
+        "attempt": placed.attempt,
+        "cacs": tuple(place.cac_id for place in placed.places),
+        "engine": engine_digest(),
+        "policy_version": context.tenant.policy_version,
+        "policy_digest": context.policy().digest(),
+        "seen": ledger.head(context.log_id).size - 1,
+        "tick": tick_of(ledger.clock.now_ms()),
+    }
 
 
 def _issued(ledger: Ledger, context: Context, other: Execution) -> bool:

@@ -21,7 +21,7 @@ from infrastructure.commands.border import all_verified, keys_of
 from infrastructure.commands.loading import load_genesis, load_tenant, tenants
 from infrastructure.credentials.executor import verify_executor
 from infrastructure.keys import ed25519
-from infrastructure.keys.keyring import LogKind
+from infrastructure.keys.keyring import LogKeys, LogKind
 from infrastructure.ledger import Answer, Command, Ledger
 
 
@@ -48,6 +48,7 @@ def prepare_tenant(
     if any((tenant.dao, tenant.jurisdiction) == (dao, code) for tenant in tenants(ledger)):
         raise ConflictError(f"{dao} is registered in {code} already")
     log, keys = ledger.create_log(LogKind.TENANT, genesis.host)
+    attestation_key, release_key, output_key = _public_keys(keys)
     return TenantRegistered(
         tenant_id=str(log.log_id),
         dao=dao,
@@ -59,9 +60,9 @@ def prepare_tenant(
         admins=tuple(admins),
         threshold=threshold,
         acceptances=(),
-        attestation_key=ed25519.public_bytes(keys.attestation_key()).hex(),
-        release_key=keys.release_key().public.hex(),
-        output_key=keys.output_key().public.hex(),
+        attestation_key=attestation_key,
+        release_key=release_key,
+        output_key=output_key,
         parent=genesis.root_origin,
     )
 
@@ -82,6 +83,7 @@ def register_tenant(
         ConflictError: when the DAO is registered in that jurisdiction already.
     """
     log_id, aud, now_ms = UUID(registration.tenant_id), registration.origin, ledger.clock.now_ms()
+    _check_log(ledger, registration)
     root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
     keys = {admin.kid: bytes.fromhex(admin.public_key) for admin in registration.admins}
     accepted = all_verified(acceptances, typ=GOVERNANCE, keys=keys, aud=aud, now_ms=now_ms)
@@ -144,6 +146,20 @@ def renew(ledger: Ledger, tenant: Tenant, credential: Mapping[str, Any], endorse
 def statement_command(log_id: UUID, signed: Sequence[Signed], answer: Mapping[str, Any]) -> Command:
     """Return the command of a verified statement: its id is the jti, its body the payload that all signed."""
     return Command(log_id, signed[0].iss, signed[0].jti, canonical(dict(signed[0].payload)), answer)
+
+
+def _check_log(ledger: Ledger, registration: TenantRegistered) -> None:
+    """Check that a registration says of its log what is so [a caller that has another log's origin accepted]."""
+    log = ledger.log(UUID(registration.tenant_id))
+    said = (registration.origin, registration.slot, registration.attestation_key, registration.release_key)
+    if (*said, registration.output_key) != (log.origin, log.slot, *_public_keys(ledger.keyring.get(log.log_id))):
+        raise NotAuthorisedError("the registration names an origin, slot or key that is not its log's")
+
+
+def _public_keys(keys: LogKeys) -> tuple[str, str, str]:
+    """Return a tenant's attestation, release and output key as its registration names them."""
+    attestation = ed25519.public_bytes(keys.attestation_key()).hex()
+    return attestation, keys.release_key().public.hex(), keys.output_key().public.hex()
 
 
 def _govern(

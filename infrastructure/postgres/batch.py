@@ -55,6 +55,11 @@ class Batch:
         touched = {part.log_id for part in self.parts}
         return sorted(touched | {one.log_id for one in self.commands} | {one.log_id for one in self.payloads})
 
+    def keys(self) -> set[object]:
+        """Return what must not stand twice in one transaction: stream versions and commands."""
+        versions = {(log_of(event), stream_of(event), event.originator_version) for event in self.events}
+        return versions | {(one.log_id, one.issuer, one.command_id) for one in self.commands}
+
     def log_ids_column(self) -> UuidArray:
         """Return `log_ids` as a column."""
         return uuids(self.log_ids)
@@ -104,6 +109,26 @@ def prepare(events: Sequence[StoredEvent], commands: Sequence[CommandRecord], pa
         for log_id, mine in sorted(places.items())
     )
     return Batch(tuple(events), tuple(commands), tuple(payloads), parts)
+
+
+def merge(batches: Sequence[Batch]) -> Batch:
+    """Return one batch of all, in order; each keeps its events' places, shifted by those before it."""
+    if len(batches) == 1:
+        return batches[0]
+    places: dict[UUID, list[int]] = {}
+    hashes: dict[UUID, list[bytes]] = {}
+    before = 0
+    for batch in batches:
+        for part in batch.parts:
+            places.setdefault(part.log_id, []).extend(before + place for place in part.places)
+            hashes.setdefault(part.log_id, []).extend(part.leaf_hashes)
+        before += len(batch.events)
+    return Batch(
+        tuple(event for batch in batches for event in batch.events),
+        tuple(command for batch in batches for command in batch.commands),
+        tuple(payload for batch in batches for payload in batch.payloads),
+        tuple(Part(log_id, tuple(places[log_id]), tuple(hashes[log_id])) for log_id in sorted(places)),
+    )
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,10 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
             UnknownError: when a log does not exist.
             UnavailableError: when the database does not answer; the same batch may be given again.
         """
-        batch = prepare(events, commands, payloads)
+        return self.commit(prepare(events, commands, payloads), epoch)
+
+    def commit(self, batch: Batch, epoch: int | None = None) -> list[Appended]:
+        """Write a prepared batch. Returns and raises as `append` does."""
         if not batch.log_ids:
             return []
         for attempt in range(_ATTEMPTS):

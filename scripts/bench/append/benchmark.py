@@ -9,7 +9,7 @@ Invariants:
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.bench.append import ours, stock
+from scripts.bench.append import stock
 from scripts.bench.append.ours import OurSide
 from scripts.bench.append.stage import Stage, open_stage
 from scripts.bench.append.stock import StockSide
@@ -60,7 +60,7 @@ def measure_on(stage: Stage, sizes: Sizes, described: Mapping[str, Any], say: Sa
     counted = {
         "events": _EVENTS,
         "rounds": sizes.rounds,
-        "append.single": f"{single}, {CALLERS} tasks over {ours.THREADS} threads against {stock.THREADS} threads",
+        "append.single": f"{single}, {CALLERS} asyncio tasks against {stock.THREADS} threads",
         "append.batch500": f"{batch}, one caller each, each batch over all tenants",
         "append.p99_ms": f"{turns.latency_events} events a round at {single.ours / 2:.0f}/s, arrivals at random",
         "verified": f"{us.stored.total()} of ours, {peer.stored} of the peer's",

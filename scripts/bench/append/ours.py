@@ -4,7 +4,7 @@ Invariants:
 - Only what a caller of the program can do: one call of `append` for each event or batch.
 - Every event that was acknowledged is counted, and a sample is kept with its place, for the verification afterwards.
 
-The 64 callers are asyncio tasks; each hands its append to a pool of threads and waits, because `append` blocks.
+The 64 callers are asyncio tasks that await `append_async`; what they bring while one group commits goes into the next.
 """
 
 import asyncio
@@ -12,19 +12,17 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
 from uuid import UUID
 
 from domain.message import Pending, Recorded
 from infrastructure.keys.keyring import LogKind
-from infrastructure.ledger import Ledger
+from infrastructure.ledger import Answer, Ledger
 from scripts.bench.append.workload import TENANTS, Item
 from scripts.bench.rounds import clean_heap
 
 HOST = "ledger.example"
-THREADS = 8
 _SAMPLE_EVERY = 100
 _GAPS_SEED = 1
 
@@ -53,8 +51,8 @@ class OurSide:
 
     def single(self, lanes: Sequence[Sequence[Item]]) -> float:
         """Store each lane's events one after the other, all lanes at once; return events per second."""
-        with clean_heap(), ThreadPoolExecutor(THREADS) as pool:
-            seconds = asyncio.run(self._lanes(lanes, pool))
+        with clean_heap():
+            seconds = asyncio.run(self._lanes(lanes))
         for lane in lanes:
             self._count(lane)
         return sum(map(len, lanes)) / seconds
@@ -76,28 +74,25 @@ class OurSide:
         Returns:
             Seconds from the instant at which each was due until it was durable, waiting included.
         """
-        with clean_heap(), ThreadPoolExecutor(THREADS) as pool:
-            found = asyncio.run(self._open_loop(items, rate, pool))
+        with clean_heap():
+            found = asyncio.run(self._open_loop(items, rate))
         self._count(items)
         return found
 
-    async def _lanes(self, lanes: Sequence[Sequence[Item]], pool: ThreadPoolExecutor) -> float:
-        loop = asyncio.get_running_loop()
-
+    async def _lanes(self, lanes: Sequence[Sequence[Item]]) -> float:
         async def caller(lane: Sequence[Item]) -> None:
             for item in lane:
-                await loop.run_in_executor(pool, self._append, (item,))
+                await self._append_one(item)
 
         begin = time.perf_counter()
         await asyncio.gather(*(caller(lane) for lane in lanes))
         return time.perf_counter() - begin
 
-    async def _open_loop(self, items: Sequence[Item], rate: float, pool: ThreadPoolExecutor) -> list[float]:
-        loop = asyncio.get_running_loop()
+    async def _open_loop(self, items: Sequence[Item], rate: float) -> list[float]:
         found: list[float] = []
 
         async def arrival(item: Item, due: float) -> None:
-            await loop.run_in_executor(pool, self._append, (item,))
+            await self._append_one(item)
             found.append(time.perf_counter() - due)
 
         begin = time.perf_counter()
@@ -111,10 +106,17 @@ class OurSide:
         return found
 
     def _append(self, items: Sequence[Item]) -> None:
-        """Store events as one command; return when they are durable. Called from several threads."""
-        answer = self.ledger.append(
-            [Pending(self.log_ids[item.tenant], item.stream_id, item.version, item.event) for item in items]
-        )
+        """Store events as one command; return when they are durable."""
+        self._sample(items, self.ledger.append([self._pending(item) for item in items]))
+
+    async def _append_one(self, item: Item) -> None:
+        """Store one event; return when it is durable."""
+        self._sample((item,), await self.ledger.append_async([self._pending(item)]))
+
+    def _pending(self, item: Item) -> Pending:
+        return Pending(self.log_ids[item.tenant], item.stream_id, item.version, item.event)
+
+    def _sample(self, items: Sequence[Item], answer: Answer) -> None:
         number = items[0].stream_id.int
         if len(items) > 1 or number % _SAMPLE_EVERY == 0:  # ids end in random bits
             chosen = number % len(items)

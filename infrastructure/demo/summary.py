@@ -1,0 +1,84 @@
+"""What a demo came to, in a page, with what to try next."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from infrastructure.demo.board import Board
+from infrastructure.demo.cast import LEVELS, MEMBERS, NODES
+from infrastructure.demo.proof import Proof
+
+
+def summary(
+    board: Board, proofs: Sequence[Proof], folder: Path, *, events: int, seconds: float, kept_apart: int
+) -> tuple[str, ...]:
+    """Return the lines.
+
+    Args:
+        board: the counts.
+        proofs: what the outsider found.
+        folder: the run's directory.
+        events: entries of all logs.
+        seconds: how long it took.
+        kept_apart: who waited beside a free place.
+    """
+    return (
+        *_counts(board, events, seconds, kept_apart),
+        *_denials(board),
+        *_proofs(proofs),
+        *_next(proofs[0], folder, board.last_denied, board.last_cac),
+    )
+
+
+def _counts(board: Board, events: int, seconds: float, kept_apart: int) -> Iterator[str]:
+    counts = board.counts
+    countries = {node.country for node in NODES}
+    yield ""
+    yield f"{len(MEMBERS)} tenants, {len(NODES)} nodes in {len(countries)} countries, {events} events, {seconds:.1f} s"
+    yield (
+        f"{counts['submitted']} submitted, {counts['executed']} executed,"
+        f" {counts['cacs']} CACs ({_tally(board.outcomes)})"
+    )
+    yield (
+        f"{counts['quorums']} quorums of independent enclaves reached; {counts['deferred']} waits for a place, of which"
+        f" {kept_apart} beside a free one, kept apart from who lived there; {counts['expired']} expired"
+    )
+    yield f"{counts['faulted']} faults ({_tally(board.faults)}), {counts['reauthorised']} re-authorised and run again"
+    waits = (
+        f"{name} {board.waited_ms[name] / board.placed[name] / 1000:.1f} s" for name in LEVELS if board.placed[name]
+    )
+    yield f"mean wait by level, highest first (virtual time): {', '.join(waits)}"
+
+
+def _denials(board: Board) -> Iterator[str]:
+    yield ""
+    yield f"Denied: {board.denied.total()}"
+    for rule, count in sorted(board.denied.items()):
+        yield f"  {rule} ({count}): {board.examples[rule]}"
+
+
+def _proofs(proofs: Sequence[Proof]) -> Iterator[str]:
+    yield ""
+    yield "Logs: size, root, verified with the key from outside, replay equals the live state"
+    for proof in proofs:
+        yield (
+            f"  {proof.name:<16} {proof.size:>5}  {proof.root}  {'verified' if proof.verified else 'NOT VERIFIED'},"
+            f" {'equal' if proof.replayed else 'NOT EQUAL'}{f' ({proof.error})' if proof.error else ''}"
+        )
+    yield "No witness stands behind these logs yet: only their own keys say that everyone sees this history."
+
+
+def _next(proof: Proof, folder: Path, denied: str, cac: str) -> Iterator[str]:
+    program = ".venv/bin/enclave-ledger"
+    run, bundle = shlex.quote(str(folder)), shlex.quote(str(proof.path))
+    yield ""
+    yield "Try next:"
+    yield f"  {program} audit verify {bundle} --log-key {shlex.quote(proof.log_key)}"
+    yield f"  {program} audit replay {bundle}"
+    yield f"  {program} why {denied} --data-dir {run}"
+    yield f"  {program} cac show {cac} --data-dir {run}"
+    yield f"  {program} cac list --tenant {proof.name} --data-dir {run}"
+
+
+def _tally(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
