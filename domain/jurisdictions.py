@@ -74,7 +74,7 @@ def countries_within(jurisdiction: str) -> frozenset[str]:
 
 
 def _upper(text: str) -> str:
-    """Return ASCII text in upper case, anything else as it is [case mapping turns a ligature into FIN, long s into S]."""
+    """Return ASCII text in upper case, other text as it is [case mapping turns a ligature into FIN, long s into S]."""
     code = text.strip()
     return code.upper() if code.isascii() else code
 

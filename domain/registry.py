@@ -15,6 +15,7 @@ register(
     tenants.TenantRegistered,
     tenants.TenantEndorsed,
     tenants.PrincipalEnrolled,
+    tenants.PrincipalRevoked,
     tenants.PolicyAdopted,
     tenants.KeyDisclosed,
 )

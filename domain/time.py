@@ -10,6 +10,9 @@ DAY_MS = 24 * HOUR_MS
 TICK_MS = SECOND_MS
 """Granularity of instants that a tenant sees in a decision (wire formats 9)."""
 
+MAX_INSTANT_MS = 253_402_300_799_999
+"""Last instant that RFC 3339 can write (9999-12-31T23:59:59.999Z)."""
+
 
 def tick_of(at_ms: int) -> int:
     """Return the 1 s tick of an instant."""

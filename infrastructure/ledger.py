@@ -23,19 +23,21 @@ from domain.canonical import canonical, parse_canonical
 from domain.errors import ConflictError, RefusedError, UnknownError
 from domain.identifiers import PLATFORM_SLOT, origin
 from domain.message import Pending, Recorded
+from domain.payloads import StoredPayload
 from domain.transparency.frontier import Frontier
 from infrastructure.clock import Clock
 from infrastructure.entropy import Entropy
 from infrastructure.ids import IdSource, free_slot
 from infrastructure.keys.keyring import Keyring, LogKeys, LogKind
 from infrastructure.keys.sealing import Sealer, payload_digest
+from infrastructure.keys.wrapping import passphrase_from
 from infrastructure.mapper import NOT_STORED, SealingMapper, placed
 from infrastructure.postgres.batch import Batch, prepare
 from infrastructure.postgres.connect import Database, open_database
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.group import GroupCommit
 from infrastructure.postgres.recorder import LedgerRecorder
-from infrastructure.postgres.records import Appended, CommandKnownError, CommandRecord, Log, Payload
+from infrastructure.postgres.records import Appended, CommandKnownError, CommandRecord, Guard, Log, Payload
 
 T = TypeVar("T")
 
@@ -58,6 +60,13 @@ class Attachment:
     log_id: UUID
     digest: bytes
     sealed: bytes
+    plaintext_digest: bytes
+
+    def reference(self) -> StoredPayload:
+        """Return what an event says of it."""
+        return StoredPayload(
+            digest=self.digest.hex(), size_bytes=len(self.sealed), plaintext_digest=self.plaintext_digest.hex()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,7 @@ class Ledger:
         attachments: Sequence[Attachment] = (),
         epoch: int | None = None,
         claims: Sequence[Command] = (),
+        guards: Sequence[Guard] = (),
     ) -> Answer:
         """Store a command's events, in one transaction.
 
@@ -151,12 +161,13 @@ class Ledger:
             attachments: sealed payloads that the events name.
             epoch: the decider's number; None for what no decider decides.
             claims: names that are taken for ever in the same transaction.
+            guards: streams that the decision rests on and that must not have moved on.
 
         Raises:
             ConflictError: when a stream moved on, a name is taken, or the command id came with another body.
             FencedError: when a newer decider is at work.
         """
-        prepared = self._prepare(pending, command, attachments, claims)
+        prepared = self._prepare(pending, command, attachments, claims, guards)
         return self._settled(prepared, command, self._group.submit(prepared.batch, epoch).result)
 
     async def append_async(
@@ -179,6 +190,7 @@ class Ledger:
         command: Command | None,
         attachments: Sequence[Attachment],
         claims: Sequence[Command],
+        guards: Sequence[Guard] = (),
     ) -> _Prepared:
         """Stamp, seal and hash, before any lock is taken."""
         at_ms = self._instant()
@@ -188,7 +200,7 @@ class Ledger:
         stored = [self.mapper.to_stored_event(recorded) for recorded in unplaced]
         records = [_record(one) for one in (*([command] if command else []), *claims)]
         payloads = [Payload(item.log_id, item.digest, item.sealed) for item in attachments]
-        return _Prepared(unplaced, prepare(stored, records, payloads))
+        return _Prepared(unplaced, prepare(stored, records, payloads, guards))
 
     def _settled(
         self, prepared: _Prepared, command: Command | None, outcome: Callable[[], Sequence[Appended]]
@@ -207,7 +219,7 @@ class Ledger:
     def attach(self, log_id: UUID, stream_id: UUID, data: bytes) -> Attachment:
         """Seal bytes under a stream's key, for `append`."""
         sealed = self._sealer(log_id).seal_payload(stream_id, data)
-        return Attachment(log_id, payload_digest(sealed), sealed)
+        return Attachment(log_id, payload_digest(sealed), sealed, sha256(data).digest())
 
     def attached(self, log_id: UUID, stream_id: UUID, digest: str) -> bytes:
         """Return the bytes that were stored under a digest.
@@ -328,7 +340,7 @@ def open_ledger(data_dir: Path, environ: Mapping[str, str], *, clock: Clock, ids
         LedgerError: when database or keyring can't be opened; the text says what to do.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    keyring = Keyring.open(data_dir / "keys", entropy, passphrase=environ.get("LEDGER_KEYRING_PASSPHRASE"))
+    keyring = Keyring.open(data_dir / "keys", entropy, passphrase=passphrase_from(environ))
     return Ledger(open_database(data_dir, environ), keyring, clock=clock, ids=ids, entropy=entropy)
 
 

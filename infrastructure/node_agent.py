@@ -6,16 +6,18 @@ Invariants:
 - The slot is reported free only after the keep has dropped instance and keys.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from domain.canonical import canonical
-from domain.errors import LedgerError, RefusedError
+from domain.errors import LedgerError, RefusedError, UnknownError
 from domain.executions.state import NO_REPORT
 from domain.scheduling.state import Scheduling
 from domain.statements import REPORT
 from infrastructure.client.signing import signed_by
+from infrastructure.commands.context import load_context
 from infrastructure.commands.executions import Assignment, Enclosed, assign, report
 from infrastructure.commands.provisioning import released_inputs
 from infrastructure.keys.wallet import Purpose, Wallet
@@ -27,13 +29,22 @@ from infrastructure.statements.payload import payload
 
 
 @dataclass
+class Chain:
+    """The reports of one execution so far: which comes next, and what it names as its predecessor."""
+
+    origin: str
+    execution_id: str
+    seq: int = 0
+    prev: str = NO_REPORT
+
+
+@dataclass
 class Running:
     """One execution on this node, between its start and its reset."""
 
     assignment: Assignment
     keep: Keep
-    seq: int = 0
-    prev: str = NO_REPORT
+    chain: Chain
     result: Completed | Faulted | None = None
 
 
@@ -58,17 +69,20 @@ class NodeAgent:
         or provisioning gate refused; the ledger has recorded why.
         """
         assignment = assign(self._ledger, execution_id)
-        running = Running(assignment, self._keeps.keep(assignment.origin))
+        chain = Chain(assignment.origin, execution_id)
+        running = Running(assignment, self._keeps.keep(assignment.origin), chain)
         prepared = running.keep.prepare(_prepare(assignment))
-        if not self._tell(cell, running, _evidence(assignment, prepared)):
+        if not self._tell(cell, chain, _evidence(assignment, prepared)):
             running.keep.reset(execution_id)
             return None
         try:
             inputs, cac, output_key = released_inputs(self._ledger, execution_id)
         except RefusedError:
             running.keep.reset(execution_id)
+            if load_context(self._ledger, execution_id).execution.faulted is not None:
+                self._tell(cell, chain, {"kind": "reset"})
             return None
-        self._tell(cell, running, {"kind": "started"})
+        self._tell(cell, chain, {"kind": "started"})
         request = Run(
             execution_id=execution_id,
             sealed_inputs=inputs,
@@ -96,27 +110,42 @@ class NodeAgent:
                 "cac_digest": sha256(cac).hexdigest(),
                 **used,
             }
-            self._tell(cell, running, claims, Enclosed(output=result.sealed_output, cac=cac))
+            self._tell(cell, running.chain, claims, Enclosed(output=result.sealed_output, cac=cac))
         else:
-            self._tell(cell, running, {"kind": "faulted", "fault": result.fault, "detail": result.detail[:200], **used})
+            said = {"kind": "faulted", "fault": result.fault, "detail": result.detail[:200], **used}
+            self._tell(cell, running.chain, said)
         running.keep.reset(execution_id)
-        self._tell(cell, running, {"kind": "reset"})
+        self._tell(cell, running.chain, {"kind": "reset"})
 
-    def _tell(
-        self, cell: Scheduling, running: Running, claims: dict[str, Any], enclosed: Enclosed | None = None
-    ) -> bool:
-        said = {**claims, "execution": running.assignment.execution_id, "seq": running.seq, "prev": running.prev}
+    def recover(self, cell: Scheduling, execution_id: str) -> None:
+        """End an execution that this node left in the middle, when its process died or could not report.
+
+        What the enclave held is gone with it: one that had its inputs has faulted; one that had ended is reset. The
+        ledger knows the last report that counted.
+        """
+        context = load_context(self._ledger, execution_id)
+        known = context.execution
+        chain = Chain(context.tenant.origin, execution_id, known.reports, known.last_report)
+        with suppress(UnknownError):  # an enclave of an earlier process
+            self._keeps.keep(chain.origin).reset(execution_id)
+        if known.completed is None and known.faulted is None:
+            lost = {"kind": "faulted", "fault": "node_lost", "detail": "the node ended the run before its end"}
+            self._tell(cell, chain, {**lost, "fuel": 0, "memory_bytes": 0, "duration_ms": 0})
+        self._tell(cell, chain, {"kind": "reset"})
+
+    def _tell(self, cell: Scheduling, chain: Chain, claims: dict[str, Any], enclosed: Enclosed | None = None) -> bool:
+        said = {**claims, "execution": chain.execution_id, "seq": chain.seq, "prev": chain.prev}
         content = payload(
             iss=self._wallet.did(Purpose.REPORT),
-            aud=running.assignment.origin,
+            aud=chain.origin,
             claims=said,
             now_ms=self._ledger.clock.now_ms(),
             entropy=self._ledger.entropy,
         )
         token = signed_by([self._wallet], REPORT, content)[0]
         answer = report(self._ledger, cell, token, enclosed)
-        running.seq += 1
-        running.prev = sha256(token.encode()).hexdigest()
+        chain.seq += 1
+        chain.prev = sha256(token.encode()).hexdigest()
         return bool(answer.answer["accepted"])
 
 

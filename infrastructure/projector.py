@@ -5,11 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from domain.canonical import canonical
+from domain.errors import ConflictError, UnavailableError
 from infrastructure.audit.replay import PROJECTIONS, Rows, state_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.views import Views
 
 _BATCH = 500
+_ATTEMPTS = 100
 
 
 class Projector:
@@ -47,6 +49,15 @@ class Projector:
             self._follow(log_id, name)
 
     def _follow(self, log_id: UUID, name: str) -> int:
+        """Fold on from where it is. Where another process did so at the same time, look again how far that came."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._fold(log_id, name)
+            except ConflictError:
+                continue
+        raise UnavailableError("other processes keep moving the read models on; repeat")
+
+    def _fold(self, log_id: UUID, name: str) -> int:
         position, size = self._views.position(name, log_id), self._ledger.head(log_id).size
         if position == size:
             return 0

@@ -7,12 +7,15 @@ from domain.errors import LedgerError
 from domain.message import Recorded
 from infrastructure.decider import Decider
 from infrastructure.keys import wallet as wallets
+from infrastructure.keys.private_files import locked
 from infrastructure.ledger import Ledger
 from infrastructure.node_agent import NodeAgent
 from infrastructure.projector import Projector
 from infrastructure.runtime.pool import KeepPool
 
 NODES = "nodes"
+
+_LOCK = "work.lock"
 
 
 def remember_node(data_dir: Path, node: str, wallet: Path) -> None:
@@ -38,6 +41,9 @@ def work(
 ) -> int:
     """Decide, execute and report until nothing is left to do here. Returns how many executions were run.
 
+    One process at a time works a data directory; another one waits, and does what is left. What a process that died
+    left in the middle is ended first.
+
     Args:
         ledger: the ledger.
         data_dir: whose nodes work.
@@ -48,29 +54,38 @@ def work(
         FencedError: when another decider has taken over.
         UnknownError: when a node's wallet is not where it was.
     """
-    decider = Decider(ledger, watcher)
+    with locked(data_dir / _LOCK):
+        done = _work(ledger, data_dir, Decider(ledger, watcher), trouble)
+    Projector(ledger).catch_up()
+    return done
+
+
+def _work(ledger: Ledger, data_dir: Path, decider: Decider, trouble: Callable[[str], None] | None) -> int:
     nodes = {name: wallets.load(path) for name, path in local_nodes(data_dir).items()}
-    done, failed = 0, set[str]()
+    done, failed = 0, set[tuple[str, str]]()
     with KeepPool() as keeps:
         agents = {name: NodeAgent(ledger, wallet, keeps) for name, wallet in nodes.items()}
         while True:
             decider.settle()
             ready = sorted(
-                (execution, live.node)
+                (live.phase == "reserved", execution, live.node)
                 for execution, live in decider.state.live.items()
-                if live.phase == "reserved" and live.node in agents and execution not in failed
+                if live.node in agents and (execution, live.phase) not in failed
             )
             if not ready:
                 break
-            execution, node = ready[0]
+            reserved, execution, node = ready[0]
+            phase = decider.state.live[execution].phase
             try:
-                _execute(ledger, decider, agents[node], execution)
-                done += 1
+                if reserved:
+                    _execute(ledger, decider, agents[node], execution)
+                    done += 1
+                else:
+                    agents[node].recover(decider.catch_up(), execution)
             except LedgerError as error:
-                failed.add(execution)
+                failed.add((execution, phase))
                 if trouble is not None:
                     trouble(f"{execution} on {node}: {error}")
-    Projector(ledger).catch_up()
     return done
 
 

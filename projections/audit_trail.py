@@ -40,6 +40,7 @@ def _(event: workloads.WorkloadSubmitted, recorded: Recorded, rows: Rows) -> dic
         "status": "submitted",
         "submitted_at_ms": recorded.at_ms,
         "attempt": 0,
+        "enclaves": 0,
         "gates": [],
         "executions": [],
         "cacs": [],
@@ -91,8 +92,9 @@ def _(event: workloads.WorkloadPlaced, recorded: Recorded, rows: Rows) -> dict[s
     known = rows[f"workload/{event.workload_id}"]["executions"]
     ids = [*known, *(place.execution_id for place in event.places)]
     changed = _workload(
-        rows, recorded, event.workload_id, status="placed", executions=ids, reason="", next="the node's evidence"
-    )
+        rows, recorded, event.workload_id, status="placed", executions=ids, enclaves=len(event.places), reason="",
+        next="the node's evidence",
+    )  # fmt: skip
     extra = {"policy_version": event.policy_version, "policy_digest": event.policy_digest}
     return _gate(changed, recorded, event.workload_id, "queue", passed=True, reason="every rule holds", **extra)
 
@@ -154,8 +156,11 @@ def _(event: executions.InputsReleased, recorded: Recorded, rows: Rows) -> dict[
 
 @_project.register
 def _(event: executions.EnclaveStarted, recorded: Recorded, rows: Rows) -> dict[str, Row]:
-    workload = rows[f"execution/{event.execution_id}"]["workload"]
-    running = _workload(rows, recorded, workload, status="running", next="the clause's end")
+    own = rows[f"execution/{event.execution_id}"]
+    workload = rows[f"workload/{own['workload']}"]
+    running: dict[str, Row] = {}
+    if own["attempt"] == workload["attempt"] and workload["status"] in {"placed", "running"}:  # not once it is held
+        running = _workload(rows, recorded, own["workload"], status="running", next="the clause's end")
     return running | _execution(rows, recorded, event.execution_id, status="running", started_at_ms=recorded.at_ms)
 
 
@@ -168,10 +173,13 @@ def _(event: executions.ExecutionCompleted, recorded: Recorded, rows: Rows) -> d
 
 @_project.register
 def _(event: executions.ExecutionFaulted, recorded: Recorded, rows: Rows) -> dict[str, Row]:
-    workload = rows[f"execution/{event.execution_id}"]["workload"]
-    held = _workload(
-        rows, recorded, workload, status="held", reason=f"fault: {event.kind}", next="re-authorisation by governance"
-    )
+    own = rows[f"execution/{event.execution_id}"]
+    held: dict[str, Row] = {}
+    if own["attempt"] == rows[f"workload/{own['workload']}"]["attempt"]:  # else governance has let it go on already
+        held = _workload(
+            rows, recorded, own["workload"], status="held", reason=f"fault: {event.kind}",
+            next="re-authorisation by governance",
+        )  # fmt: skip
     return held | _execution(
         rows, recorded, event.execution_id, status="faulted", fault=event.kind, ended_at_ms=recorded.at_ms,
         fault_leaf_index=recorded.leaf_index,
@@ -180,7 +188,12 @@ def _(event: executions.ExecutionFaulted, recorded: Recorded, rows: Rows) -> dic
 
 @_project.register
 def _(event: executions.RuntimeReset, recorded: Recorded, rows: Rows) -> dict[str, Row]:
-    return _execution(rows, recorded, event.execution_id, reset=True)
+    changed = _execution(rows, recorded, event.execution_id, reset=True)
+    own = rows[f"execution/{event.execution_id}"]
+    if event.report is not None or own["status"] != "completed":
+        return changed
+    reason = "the node never reported its reset: there is no CAC"
+    return changed | _workload(rows, recorded, own["workload"], status="failed", reason=reason, next="submit again")
 
 
 @_project.register
@@ -224,7 +237,9 @@ def _(event: cacs.CacIssued, recorded: Recorded, rows: Rows) -> dict[str, Row]:
         "document": event.document,
     }
     ids = [*rows[f"workload/{event.workload_id}"]["cacs"], event.cac_id]
-    done = _workload(rows, recorded, event.workload_id, status="done", cacs=ids, reason="", next="nothing")
+    done = _workload(rows, recorded, event.workload_id, cacs=ids)
+    if _decides_alone(rows, event.workload_id):
+        done = _workload(done, recorded, event.workload_id, status="done", reason="", next="nothing")
     extra = {"policy_version": event.policy_version, "policy_digest": event.policy_digest}
     gate = _gate(done, recorded, event.workload_id, "cac", passed=True, reason="every rule holds", **extra)
     return gate | {f"cac/{event.cac_id}": _at(row, recorded)}
@@ -232,19 +247,34 @@ def _(event: cacs.CacIssued, recorded: Recorded, rows: Rows) -> dict[str, Row]:
 
 @_project.register
 def _(event: cacs.CacRejected, recorded: Recorded, rows: Rows) -> dict[str, Row]:
-    ended = _workload(rows, recorded, event.workload_id, status="rejected", reason=event.reason, next="nothing")
+    ended: Rows = rows
+    if _decides_alone(rows, event.workload_id):
+        ended = _workload(rows, recorded, event.workload_id, status="rejected", reason=event.reason, next="nothing")
     extra = {"policy_version": event.policy_version, "policy_digest": event.policy_digest, "rule": event.rule}
     return _gate(ended, recorded, event.workload_id, "cac", passed=False, reason=event.reason, **extra)
 
 
 @_project.register
 def _(event: cacs.QuorumReached, recorded: Recorded, rows: Rows) -> dict[str, Row]:
-    return _workload(rows, recorded, event.workload_id, status="done", quorum="reached", outcome=event.outcome)
+    return _workload(
+        rows, recorded, event.workload_id, status="done", reason="", next="nothing", quorum="reached",
+        outcome=event.outcome,
+    )  # fmt: skip
 
 
 @_project.register
 def _(event: cacs.QuorumFailed, recorded: Recorded, rows: Rows) -> dict[str, Row]:
-    return _workload(rows, recorded, event.workload_id, quorum="failed", reason=event.reason)
+    row = rows[f"workload/{event.workload_id}"]
+    if row["attempt"] != event.attempt or row["status"] == "held":  # a later attempt, or governance, goes on with it
+        return _workload(rows, recorded, event.workload_id, quorum="failed")
+    return _workload(
+        rows, recorded, event.workload_id, status="failed", reason=event.reason, next="nothing", quorum="failed"
+    )
+
+
+def _decides_alone(rows: Rows, workload: str) -> bool:
+    """Tell whether one CAC decides: with several enclaves the quorum does."""
+    return bool(rows[f"workload/{workload}"]["enclaves"] == 1)
 
 
 def _workload_of(recorded: Recorded) -> str:

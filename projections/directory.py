@@ -62,6 +62,12 @@ def _(event: tenants.PrincipalEnrolled, rows: Mapping[str, Row]) -> dict[str, Ro
 
 
 @_project.register
+def _(event: tenants.PrincipalRevoked, rows: Mapping[str, Row]) -> dict[str, Row]:
+    key = f"key/{event.kid}"
+    return {key: {**rows[key], "revoked": True}}
+
+
+@_project.register
 def _(event: tenants.PolicyAdopted, rows: Mapping[str, Row]) -> dict[str, Row]:  # noqa: ARG001
     rules = [rule.kind for rule in event.policy.rules]
     return {"policy": {"version": event.version, "digest": event.digest, "rules": rules}}

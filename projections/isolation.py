@@ -1,7 +1,7 @@
 """Where each enclave of one log lived, what was measured, and that it is gone: the isolation state.
 
 Invariants:
-- `zeroed` is true only after a RuntimeReset entry; an execution without one is never shown as gone.
+- `zeroed` is true only after a RuntimeReset entry that the node reported; without one an enclave is never shown as gone.
 - Rows speak of the log's own executions only.
 """
 
@@ -68,9 +68,11 @@ def _(event: executions.ExecutionCompleted | executions.ExecutionFaulted) -> dic
 
 @_project.register
 def _(event: executions.RuntimeReset) -> dict[str, Any]:
-    return {"execution": event.execution_id, "state": "gone", "zeroed": event.report is not None}
+    # Without the node's report nobody knows: its window is over and its place is free, that is all.
+    gone = event.report is not None
+    return {"execution": event.execution_id, "state": "gone" if gone else "lost", "zeroed": gone}
 
 
 @_project.register
 def _(event: executions.ExecutionAbandoned) -> dict[str, Any]:
-    return {"execution": event.execution_id, "state": "never held inputs", "zeroed": True}
+    return {"execution": event.execution_id, "state": "never held inputs"}

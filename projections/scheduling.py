@@ -27,7 +27,7 @@ def queue(state: Scheduling) -> list[dict[str, Any]]:
             "workload": item.queued.workload_id,
             "attempt": item.queued.attempt,
             "level": state.level(item.queued.facts),
-            "deferred": item.queued.workload_id in state.deferred,
+            "deferred": item.key in state.deferred,
         }
         for item in waiting
     ]

@@ -13,7 +13,7 @@ from domain.cacs.document import CacRecord, bound_report_data, draft_document
 from domain.canonical import canonical
 from domain.errors import MalformedError
 from domain.executions.events import ExecutionCompleted
-from domain.policies.facts import Resident
+from domain.policies.facts import NodeFacts, Resident
 from domain.policies.feasible import feasible, told
 from domain.policies.kinds import Policy
 
@@ -28,6 +28,7 @@ def rejection(
     *,
     policy: Policy,
     residents: Sequence[Resident],
+    attempt: Sequence[NodeFacts],
     at_ms: int,
 ) -> tuple[str, str] | None:
     """Return (rule, reason) of the first thing that rejects a CAC, or None.
@@ -38,6 +39,7 @@ def rejection(
         completed: what the node reported.
         policy: the effective policy now in force for this workload.
         residents: who lives on the node now.
+        attempt: the nodes of all enclaves of the attempt.
         at_ms: decision time.
     """
     queued, appraised, expected = record.queued, record.appraised, record.expected
@@ -54,7 +56,9 @@ def rejection(
     if not (_same(document.get("outcome"), completed.outcome) and _same(document.get("outputs"), outputs)):
         return "document", "outcome or outputs are not what the node reported"
     node = expected.node.model_copy(update={"evidence_class": appraised.evidence_class})
-    failed = next((f for f in feasible(policy, queued.facts, node, residents, at_ms) if not f.passed), None)
+    failed = next(
+        (f for f in feasible(policy, queued.facts, node, residents, at_ms, attempt=attempt) if not f.passed), None
+    )
     if failed is not None:
         rule, have, need = told(failed)
         return rule, f"{rule}: have {have}, need {need}"

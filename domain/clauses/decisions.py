@@ -9,18 +9,20 @@ from domain.canonical import canonical
 from domain.clauses.events import ClauseDeprecated, ClauseMetadata, ClauseRegistered
 from domain.errors import ConflictError, NotAuthorisedError, RefusedError
 from domain.hashing import sha256_hex
+from domain.payloads import StoredPayload
 from domain.statements import Signed, require_threshold
 from domain.tenants.state import Tenant
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A registered clause: metadata, module digest, hash of its registration entry, whether it is deprecated."""
+    """A registered clause: metadata, module digest and payload, hash of its registration entry, its owner's log."""
 
     metadata: ClauseMetadata
     module_digest: str
     payload_digest: str
     entry: str
+    owner_origin: str
     deprecated: bool = False
 
 
@@ -30,7 +32,7 @@ def register_clause(
     *,
     module_digest: str,
     module_bytes: int,
-    payload_digest: str,
+    payload: StoredPayload,
     signatures: Sequence[Signed],
 ) -> ClauseRegistered:
     """Register a clause by its owner's admins.
@@ -54,7 +56,7 @@ def register_clause(
         metadata=metadata,
         module_digest=module_digest,
         module_bytes=module_bytes,
-        payload_digest=payload_digest,
+        module=payload,
         owner_origin=owner.origin,
         statements=tuple(signed.token for signed in signatures),
     )
@@ -69,8 +71,8 @@ def deprecate_clause(owner: Tenant, clause: Clause, reason: str, signatures: Seq
     """
     if clause.deprecated:
         raise ConflictError("the clause is deprecated already")
-    if owner.dao and owner.dao != clause.metadata.owner:
-        raise NotAuthorisedError("only the owner DAO's admins deprecate its clause")
+    if owner.origin != clause.owner_origin:
+        raise NotAuthorisedError("only the tenant that registered a clause deprecates it")
     require_threshold(
         signatures,
         owner.principals,

@@ -8,7 +8,8 @@ from domain.bounds import Bounds
 from domain.identifiers import ClauseName, DaoName, Digest, ResourceClass
 from domain.jurisdictions import Jurisdiction
 from domain.message import Event, Value
-from domain.policies.kinds import Rule, Words
+from domain.payloads import StoredPayload
+from domain.policies.kinds import MAX_CLAUSE_RULES, Rule, Words
 
 
 class ClauseMetadata(Value):
@@ -22,7 +23,7 @@ class ClauseMetadata(Value):
     resource_classes: Annotated[tuple[ResourceClass, ...], Field(min_length=1, max_length=32)]
     maximum_bounds: Bounds
     required_attributes: Words = ()
-    policies: Annotated[tuple[Rule, ...], Field(max_length=32)] = ()
+    policies: Annotated[tuple[Rule, ...], Field(max_length=MAX_CLAUSE_RULES)] = ()
     inputs: Annotated[int, Field(ge=1, le=16)] = 1
     input_schema: Literal["series-csv/v1", "opaque/v1"] = "opaque/v1"
     simulation_required: bool = False
@@ -36,7 +37,7 @@ class ClauseRegistered(Event):
     metadata: ClauseMetadata
     module_digest: Digest
     module_bytes: int
-    payload_digest: Digest
+    module: StoredPayload
     owner_origin: str
     statements: tuple[str, ...]
 

@@ -11,6 +11,7 @@ from domain.executions.events import (
     FaultKind,
     NoticeRequested,
     RetryAuthorized,
+    RetryRefused,
 )
 from domain.executions.reports import FaultedReport, bucket
 from domain.executions.state import Execution
@@ -143,3 +144,53 @@ def authorize_retry(
         }
     )
     return authorized, again
+
+
+def refuse_retry(
+    tenant: Tenant,
+    execution: Execution,
+    fault: Recorded,
+    workload: str,
+    *,
+    policy: Policy,
+    node_operator: str,
+    signatures: Sequence[Signed],
+) -> RetryRefused:
+    """Let a held workload stay held, for good. The same roles decide that may let it run.
+
+    Raises:
+        ConflictError: when this fault has been decided.
+        RefusedError: when the execution did not fault.
+        NotAuthorisedError: when the policy's roles and threshold are not met.
+    """
+    if execution.faulted is None:
+        raise RefusedError("the execution has not faulted; there is nothing to decide")
+    if execution.retry_decided:
+        raise ConflictError("this fault has been decided already; one decision per fault")
+    rule = policy.re_authorisation()
+    require_threshold(
+        signatures,
+        tenant.principals,
+        roles=frozenset(rule.roles),
+        threshold=rule.threshold,
+        expected=refusal_claims(tenant, fault, workload),
+        excluded_persons=frozenset({node_operator}),
+    )
+    return RetryRefused(
+        execution_id=execution.id,
+        workload_id=workload,
+        fault_entry=fault.leaf_hash.hex(),
+        statements=tuple(signed.token for signed in signatures),
+    )
+
+
+def refusal_claims(tenant: Tenant, fault: Recorded, workload: str) -> dict[str, Any]:
+    """Return what every signatory says when a workload stays held."""
+    return {
+        "act": "refuse_retry",
+        "origin": tenant.origin,
+        "workload": workload,
+        "fault_leaf_index": fault.leaf_index,
+        "fault_entry": fault.leaf_hash.hex(),
+        "decision": "refuse",
+    }

@@ -7,6 +7,7 @@ from pydantic import Field
 from domain.bounds import Bounds
 from domain.identifiers import ClauseName, Digest
 from domain.message import Event
+from domain.payloads import StoredPayload
 from domain.policies.kinds import EvidenceClass, Word
 from domain.workloads.events import Decided
 
@@ -98,7 +99,7 @@ class InputsReleased(Event):
     nonce: Hex32
     hpke_key_digest: Digest
     commitments: tuple[Digest, ...]
-    payload_digests: tuple[Digest, ...]
+    payloads: tuple[StoredPayload, ...]
     released_by: Literal["custody: operator", "custody: tenant"]
 
 
@@ -121,8 +122,8 @@ class ExecutionCompleted(Event):
     outcome: Outcome
     output_commitment: Digest
     output_bytes: int
-    output_payload_digest: Digest
-    cac_payload_digest: Digest
+    output: StoredPayload
+    cac: StoredPayload
     fuel_bucket: int
     memory_bucket: int
 

@@ -116,11 +116,18 @@ def refusal(execution: Execution, signed: Signed, report: Report, node_kid: str,
         return "late: the execution's window is over"
     if execution.terminal:
         return "the execution is over"
+    if isinstance(report, CompletedReport | FaultedReport) and not _within(report, execution):
+        return "beyond its bounds: the report claims more fuel or memory than the execution was given"
     if report.seq != execution.reports or report.prev != execution.last_report:
         return f"out of order: report {execution.reports} is expected"
     if execution.status not in _EXPECTED_STATUS[report.kind]:
         return f"a report of kind {report.kind} has no place while the execution is {execution.status}"
     return None
+
+
+def _within(report: CompletedReport | FaultedReport, execution: Execution) -> bool:
+    limits = execution.reserved.limits
+    return report.fuel <= limits.fuel and report.memory_bytes <= limits.memory_bytes
 
 
 def bucket(amount: int) -> int:

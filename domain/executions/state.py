@@ -15,6 +15,7 @@ from domain.executions.events import (
     ExecutionFaulted,
     ExecutionReserved,
     InputsReleased,
+    ReportRefused,
     RetryAuthorized,
     RetryRefused,
     RuntimeReset,
@@ -48,6 +49,7 @@ class Execution:
     retry_decided: bool = False
     reports: int = 0
     last_report: str = NO_REPORT
+    refused_reports: int = 0
 
     @property
     def id(self) -> str:
@@ -127,6 +129,12 @@ def _(event: RuntimeReset, execution: Execution | None) -> Execution:
 def _(event: ExecutionAbandoned, execution: Execution | None) -> Execution:  # noqa: ARG001 - only that it happened
     known = _known(execution)
     return replace(known, status="abandoned", version=known.version + 1)
+
+
+@evolve.register
+def _(event: ReportRefused, execution: Execution | None) -> Execution:  # noqa: ARG001 - only that it happened
+    known = _known(execution)
+    return replace(known, refused_reports=known.refused_reports + 1, version=known.version + 1)
 
 
 @evolve.register(RetryAuthorized)

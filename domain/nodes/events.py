@@ -30,3 +30,4 @@ class NodeDrained(Event):
 
     node: Word
     reason: Annotated[str, Field(max_length=200)]
+    statements: tuple[str, ...]

@@ -44,7 +44,13 @@ class Finding:
 
 
 def feasible(
-    policy: Policy, workload: WorkloadFacts, node: NodeFacts, residents: Sequence[Resident], at_ms: int
+    policy: Policy,
+    workload: WorkloadFacts,
+    node: NodeFacts,
+    residents: Sequence[Resident],
+    at_ms: int,
+    *,
+    attempt: Sequence[NodeFacts] | None = None,
 ) -> tuple[Finding, ...]:
     """Evaluate every rule for one workload on one node at one instant.
 
@@ -54,6 +60,8 @@ def feasible(
         node: the candidate; at provisioning and CAC gate with the evidence class as appraised.
         residents: who lives there now, the newcomer left out.
         at_ms: decision time.
+        attempt: the nodes of all enclaves of the attempt, once they are chosen (provisioning and CAC gate); before,
+            the choice itself looks for enough independent ones.
 
     Returns:
         One finding per rule and subject. The placement is allowed iff all passed.
@@ -62,6 +70,7 @@ def feasible(
         *findings_of_workload(policy, workload, at_ms),
         *findings_of_node(policy, workload, node),
         *_together(policy, workload, residents),
+        *(() if attempt is None else _independence(policy, attempt)),
     )
 
 
@@ -108,6 +117,14 @@ def independent(nodes: Sequence[NodeFacts], distinct: Sequence[str]) -> bool:
             if "vendor" in distinct and one.vendor == other.vendor:
                 return False
     return all(node.platform_ids for node in nodes)
+
+
+def _independence(policy: Policy, attempt: Sequence[NodeFacts]) -> Iterator[Finding]:
+    count, distinct = independent_count(policy)
+    if count > 1:
+        passed = len(attempt) >= count and independent(attempt, distinct)
+        need = f"{count} nodes distinct in {', '.join(distinct)}"
+        yield Finding("independent_attestations", "workload", passed, f"{len(attempt)} nodes", need)
 
 
 def _of_workload(rule: Rule, workload: WorkloadFacts, at_ms: int) -> Iterator[Finding]:

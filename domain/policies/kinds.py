@@ -11,14 +11,18 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from domain.bounds import Bounds
-from domain.canonical import MAX_INTEGER, canonical
+from domain.canonical import canonical
 from domain.errors import MalformedError
 from domain.hashing import sha256_hex
 from domain.identifiers import DaoName
 from domain.jurisdictions import Country, Jurisdiction, countries_within
 from domain.message import Value
+from domain.time import MAX_INSTANT_MS
 
 MAX_POLICY_BYTES = 16_384
+MAX_TENANT_RULES = 96
+MAX_CLAUSE_RULES = 32
+"""An effective policy holds both, so it never outgrows its own bound."""
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.:-]{0,63}$")]
 Words = Annotated[tuple[Word, ...], Field(max_length=64)]
@@ -106,8 +110,8 @@ class Validity(Value):
     """Workloads run in [from_ms, until_ms) only."""
 
     kind: Literal["validity"]
-    from_ms: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-    until_ms: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    from_ms: Annotated[int, Field(ge=0, le=MAX_INSTANT_MS)]
+    until_ms: Annotated[int, Field(ge=0, le=MAX_INSTANT_MS)]
 
     @model_validator(mode="after")
     def _ordered(self) -> "Validity":
@@ -151,7 +155,7 @@ Rule = Annotated[
 class Policy(Value):
     """A tenant's effective policy. Its digest covers every byte of its canonical form."""
 
-    rules: Annotated[tuple[Rule, ...], Field(max_length=128)] = ()
+    rules: Annotated[tuple[Rule, ...], Field(max_length=MAX_TENANT_RULES + MAX_CLAUSE_RULES)] = ()
 
     def digest(self) -> str:
         """Return H(JCS of the effective policy) as 64 hex digits (wire formats 4)."""
@@ -187,6 +191,8 @@ def parse_policy(data: bytes, jurisdiction: Jurisdiction) -> Policy:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "top"
         raise MalformedError(f"policy is malformed at {where}: {first['msg']}") from None
+    if len(policy.rules) > MAX_TENANT_RULES:
+        raise MalformedError(f"a policy has at most {MAX_TENANT_RULES} rules, not {len(policy.rules)}")
     for rule in policy.rules:
         if isinstance(rule, InCountry) and not (rule.countries or countries_within(jurisdiction)):
             raise MalformedError(f"in_country must name countries for the supranational scope {jurisdiction}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from domain.cacs.events import QuorumFailed
 from domain.executions.decisions import notices
 from domain.executions.events import ExecutionAbandoned, ExecutionFaulted, ExecutionReserved, RuntimeReset
 from domain.identifiers import cac_id_of_execution, execution_id, stream_of
@@ -22,7 +23,7 @@ from domain.policies.kinds import Policy
 from domain.scheduling.placement import Candidates, eligible_nodes, independent_choice, places_now
 from domain.scheduling.state import Live, Scheduling, Waiting
 from domain.scheduling.views import View
-from domain.time import MINUTE_MS, tick_of
+from domain.time import MINUTE_MS, TICK_MS, tick_of
 from domain.workloads.events import (
     Place,
     WorkloadDeferred,
@@ -60,7 +61,7 @@ def decide(state: Scheduling, cause: View, engine: str) -> tuple[Decision, ...]:
         engine: digest of this engine, named by every decision.
     """
     # One kind at a time: an execution that is overdue and over as well must not get two events at one version.
-    for settled in (_expired(state, engine), _over(state), _again(state, engine)):
+    for settled in (_expired(state, engine), _over(state), _again(state, engine), _unsettled(state, engine)):
         decisions = tuple(settled)
         if decisions:
             return decisions
@@ -142,6 +143,20 @@ def _again(state: Scheduling, engine: str) -> Iterator[Decision]:
         yield _on(state, slot, stream_of(workload), event)
 
 
+def _unsettled(state: Scheduling, engine: str) -> Iterator[Decision]:
+    """Say of an attempt of several enclaves, some of which had their inputs, that it will never agree."""
+    for key, queued in sorted(state.unsettled.items(), key=lambda item: item[0]):
+        waiting = Waiting(key[0], queued, 0)
+        event = QuorumFailed(
+            workload_id=key[1],
+            attempt=queued.attempt,
+            cacs=state.attempts[key],
+            reason="fault",
+            **_named(state, waiting, *state.effective(waiting), engine),
+        )
+        yield _on(state, key[0], stream_of(key[1]), event)
+
+
 def _denied_for_itself(state: Scheduling, waiting: Waiting, policy: Policy, named: dict[str, Any]) -> Decision | None:
     findings = findings_of_workload(policy, waiting.queued.facts, state.now_ms)
     failed = next((finding for finding in findings if not finding.passed), None)
@@ -194,10 +209,11 @@ def _placed(
     state: Scheduling, waiting: Waiting, chosen: tuple[NodeFacts, ...], named: dict[str, Any]
 ) -> Iterator[Decision]:
     queued, origin = waiting.queued, state.origin(waiting.slot)
+    from_ms = tick_of(state.now_ms) * TICK_MS  # the cell's own clock is told to the second only (wire formats 9)
     places = []
     for k, node in enumerate(chosen):
         execution = execution_id(origin, queued.workload_id, queued.attempt, k)
-        cac = cac_id_of_execution(execution, state.now_ms)
+        cac = cac_id_of_execution(execution, from_ms)
         places.append(
             Place(execution_id=execution, k=k, node=node.node, cac_id=cac, output_address=f"{origin}/cac/{cac}")
         )
@@ -211,8 +227,8 @@ def _placed(
             clause_id=queued.clause_id,
             module_digest=queued.module_digest,
             limits=queued.facts.bounds,
-            from_ms=state.now_ms,
-            until_ms=state.now_ms + queued.facts.bounds.wall_ms + SETUP_MS,
+            from_ms=from_ms,
+            until_ms=from_ms + queued.facts.bounds.wall_ms + SETUP_MS,
             **named,
         )
         yield _on(state, waiting.slot, stream_of(place.execution_id), reserved)

@@ -82,6 +82,9 @@ class Scheduling:
     again: dict[Key, WorkloadQueued] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     held: set[Key] = field(default_factory=set)
+    attempts: dict[Key, tuple[str, ...]] = field(default_factory=dict)
+    ran: set[Key] = field(default_factory=set)
+    unsettled: dict[Key, WorkloadQueued] = field(default_factory=dict)
 
     def fold(self, view: View) -> None:
         """Take one view in.
@@ -151,9 +154,20 @@ class Scheduling:
             "nodes": {name: facts.model_dump(mode="json") for name, facts in self.nodes.items()},
             "drained": sorted(self.drained),
             "policies": {str(slot): [number, policy.digest()] for slot, (number, policy) in self.policies.items()},
-            "waiting": {_name(key): [w.queued.attempt, w.arrived] for key, w in self.waiting.items()},
+            "waiting": {
+                _name(key): [w.queued.attempt, w.arrived, sha256_hex(canonical(w.queued.payload()))]
+                for key, w in self.waiting.items()
+            },
             "live": {
-                name: [e.slot, e.queued.workload_id, e.queued.attempt, e.node, e.until_ms, e.phase]
+                name: [
+                    e.slot,
+                    e.queued.workload_id,
+                    e.queued.attempt,
+                    e.node,
+                    e.until_ms,
+                    e.phase,
+                    e.resident.policy.digest(),
+                ]
                 for name, e in self.live.items()
             },
             "seen": {str(slot): leaf for slot, leaf in self.seen.items()},
@@ -162,6 +176,10 @@ class Scheduling:
             "again": {_name(key): queued.attempt for key, queued in self.again.items()},
             "over": sorted(self.over),
             "held": sorted(map(_name, self.held)),
+            "attempts": {_name(key): list(cacs) for key, cacs in self.attempts.items()},
+            "ran": sorted(map(_name, self.ran)),
+            "unsettled": sorted(map(_name, self.unsettled)),
+            "versions": {f"{slot}/{stream}": version for (slot, stream), version in self.versions.items()},
         }
 
 
@@ -180,6 +198,7 @@ def _when_queued(state: Scheduling, view: View) -> None:
     state.again.pop(key, None)
     state.held.discard(key)
     state.deferred.discard(key)
+    _settle(state, key)
     _close(state, key)  # a reservation of an earlier attempt must not bring that attempt back
 
 
@@ -193,20 +212,40 @@ def _when_ended(state: Scheduling, view: View) -> None:
     _close(state, key)
 
 
+def _settle(state: Scheduling, key: Key) -> None:
+    """Forget what was known of the attempt as a whole."""
+    state.attempts.pop(key, None)
+    state.ran.discard(key)
+    state.unsettled.pop(key, None)
+
+
 def _close(state: Scheduling, key: Key) -> None:
     """Mark the executions of an attempt that is over and has not got its inputs: they give their places back."""
     state.over |= {name for name, live in state.live.items() if live.key == key and live.phase == "reserved"}
 
 
-def _when_freed(state: Scheduling, view: View) -> Live | None:
+def _give_back(state: Scheduling, view: View) -> Live | None:
     state.over.discard(view["execution_id"])
     return state.live.pop(view["execution_id"], None)
 
 
+def _when_freed(state: Scheduling, view: View) -> None:
+    live = _give_back(state, view)
+    if live is not None and len(state.attempts.get(live.key, ())) == 1:
+        _settle(state, live.key)  # an attempt of several is settled by its quorum's verdict
+
+
 def _when_abandoned(state: Scheduling, view: View) -> None:
     over = view["execution_id"] in state.over  # its workload ended, or its attempt was given up: it counts no more
-    live = _when_freed(state, view)
-    if live is None or over or view["reason"] not in NODE_REASONS or live.key in state.held:
+    live = _give_back(state, view)
+    if live is None:
+        return
+    if live.key in state.ran:
+        # Others of its attempt have had their inputs: it is not placed again, and as the last one it ends the attempt.
+        if len(state.attempts.get(live.key, ())) > 1 and not any(one.key == live.key for one in state.live.values()):
+            state.unsettled[live.key] = live.queued
+        return
+    if over or view["reason"] not in NODE_REASONS or live.key in state.held:
         return
     state.failures[live.key] = state.failures.get(live.key, 0) + 1
     state.again[live.key] = live.queued
@@ -217,6 +256,7 @@ def _when_placed(state: Scheduling, view: View) -> None:
     waiting = state.waiting.pop(_key(view))
     state.deferred.discard(_key(view))
     policy = state.effective(waiting)[1]
+    state.attempts[waiting.key] = tuple(place["cac_id"] for place in view["places"])
     for place in view["places"]:
         resident = Resident(execution_id=place["execution_id"], workload=waiting.queued.facts, policy=policy)
         state.live[place["execution_id"]] = Live(
@@ -231,20 +271,33 @@ def _when_phase(phase: str) -> Any:
             until = view.get("until_ms", live.until_ms)
             state.live[view["execution_id"]] = Live(live.slot, live.queued, live.node, live.resident, until, phase)
         if phase != "reserved":
+            if live is not None:
+                state.ran.add(live.key)
             state.over.discard(view["execution_id"])  # it holds inputs: it ends by itself, or by its window
 
     return handle
 
 
 def _when_faulted(state: Scheduling, view: View) -> None:
-    """Hold the workload: it waits no more until governance queues it again (domain rule 4)."""
+    """Hold the workload: it waits no more until governance queues it again (domain rule 4).
+
+    Not so for an attempt that governance has let go on already: nobody could authorise that fault any more.
+    """
     live = state.live.get(view["execution_id"])
-    if live is not None:
+    if live is not None and live.queued.attempt == _newest_attempt(state, live.key):
         state.held.add(live.key)
         state.waiting.pop(live.key, None)
         state.deferred.discard(live.key)
         state.again.pop(live.key, None)
+        _close(state, live.key)
     _when_phase("finished")(state, view)
+
+
+def _newest_attempt(state: Scheduling, key: Key) -> int:
+    attempts = [live.queued.attempt for live in state.live.values() if live.key == key]
+    if key in state.waiting:
+        attempts.append(state.waiting[key].queued.attempt)
+    return max(attempts, default=0)
 
 
 def _when_node(state: Scheduling, view: View) -> None:
@@ -273,6 +326,7 @@ _HANDLERS = {
     "policy": _when_policy,
     "queued": _when_queued,
     "ended": _when_ended,
+    "settled": lambda state, view: _settle(state, _key(view)),
     "deferred": lambda state, view: state.deferred.add(_key(view)),
     "placed": _when_placed,
     "reserved": _when_phase("reserved"),

@@ -9,6 +9,7 @@ Invariants:
 from functools import singledispatch
 from typing import Any
 
+from domain.cacs import events as cacs
 from domain.canonical import canonical
 from domain.executions import events as executions
 from domain.message import Event, Recorded
@@ -96,8 +97,14 @@ def _(event: workloads.WorkloadDeferred) -> dict[str, Any]:
 
 @_members.register
 def _(event: workloads.WorkloadPlaced) -> dict[str, Any]:
-    places = [{"execution_id": place.execution_id, "node": place.node} for place in event.places]
+    places = [{"execution_id": p.execution_id, "node": p.node, "cac_id": p.cac_id} for p in event.places]
     return {"kind": "placed", "workload_id": event.workload_id, "attempt": event.attempt, "places": places}
+
+
+@_members.register(cacs.QuorumReached)
+@_members.register(cacs.QuorumFailed)
+def _(event: cacs.QuorumReached | cacs.QuorumFailed) -> dict[str, Any]:
+    return {"kind": "settled", "workload_id": event.workload_id}
 
 
 @_members.register

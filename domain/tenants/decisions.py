@@ -4,12 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from domain.canonical import canonical
-from domain.errors import ConflictError, NotAuthorisedError, RefusedError
+from domain.errors import ConflictError, NotAuthorisedError, RefusedError, UnknownError
 from domain.hashing import sha256_hex
-from domain.platform.events import AdminKey
-from domain.policies.kinds import Policy
+from domain.policies.kinds import MAX_TENANT_RULES, Policy
 from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims, require_threshold
-from domain.tenants.events import PolicyAdopted, PrincipalEnrolled, ScopeRegistered, TenantEndorsed, TenantRegistered
+from domain.tenants.events import (
+    PolicyAdopted,
+    PrincipalEnrolled,
+    PrincipalRevoked,
+    ScopeRegistered,
+    TenantEndorsed,
+    TenantRegistered,
+)
 from domain.tenants.state import Tenant
 
 
@@ -19,7 +25,7 @@ def accept_registration(registration: TenantRegistered | ScopeRegistered, accept
     Raises:
         NotAuthorisedError: when one did not, or said something else.
     """
-    expected = acceptance_claims(registration.origin, registration.admins, registration.threshold)
+    expected = acceptance_claims(registration)
     signed_by = {signed.kid: signed for signed in acceptances}
     if set(signed_by) != {admin.kid for admin in registration.admins} or len(signed_by) != len(acceptances):
         raise NotAuthorisedError("each admin key must sign its acceptance, once")
@@ -33,13 +39,15 @@ def accept_registration(registration: TenantRegistered | ScopeRegistered, accept
         raise RefusedError("the threshold is larger than the number of persons")
 
 
-def acceptance_claims(origin: str, admins: Sequence[AdminKey], threshold: int) -> dict[str, Any]:
-    """Return what an admin key says when it accepts."""
+def acceptance_claims(registration: TenantRegistered | ScopeRegistered) -> dict[str, Any]:
+    """Return what an admin key says when it accepts: every member of the registration, by digest."""
+    told = registration.model_dump(mode="json", exclude={"acceptances"})
     return {
         "act": "accept_registration",
-        "origin": origin,
-        "admins": sorted(admin.kid for admin in admins),
-        "threshold": threshold,
+        "origin": registration.origin,
+        "admins": sorted(admin.kid for admin in registration.admins),
+        "threshold": registration.threshold,
+        "registration": sha256_hex(canonical(told)),
     }
 
 
@@ -83,7 +91,7 @@ def enrol_principal(tenant: Tenant, enrolment: PrincipalEnrolled, signatures: Se
         ConflictError: when the key is enrolled already.
         NotAuthorisedError: below the admins' threshold.
     """
-    if enrolment.kid in tenant.principals:
+    if enrolment.kid in tenant.principals or enrolment.kid in tenant.revoked:
         raise ConflictError("this key is enrolled already; one key has one purpose")
     require_threshold(
         signatures,
@@ -100,12 +108,42 @@ def enrolment_claims(enrolment: PrincipalEnrolled) -> dict[str, Any]:
     return {"act": "enrol_principal", **enrolment.model_dump(mode="json", exclude={"statements"})}
 
 
+def revoke_principal(tenant: Tenant, kid: str, reason: str, signatures: Sequence[Signed]) -> PrincipalRevoked:
+    """Withdraw a key for ever, e.g. a stolen one.
+
+    Raises:
+        UnknownError: when no such key is enrolled.
+        RefusedError: when too few admins would be left to govern.
+        NotAuthorisedError: below the admins' threshold.
+    """
+    if kid not in tenant.principals:
+        raise UnknownError("no such key is enrolled")
+    left = {p.person for p in tenant.principals.values() if p.role == "admin" and p.kid != kid}
+    if len(left) < tenant.threshold:
+        raise RefusedError(f"{len(left)} admins would be left, and {tenant.threshold} have to sign")
+    require_threshold(
+        signatures,
+        tenant.principals,
+        roles=tenant.admins,
+        threshold=tenant.threshold,
+        expected=revocation_claims(kid, reason),
+    )
+    return PrincipalRevoked(kid=kid, reason=reason, statements=tuple(signed.token for signed in signatures))
+
+
+def revocation_claims(kid: str, reason: str) -> dict[str, Any]:
+    """Return what admins say when they withdraw a key."""
+    return {"act": "revoke_principal", "kid": kid, "reason": reason}
+
+
 def adopt_policy(tenant: Tenant, policy: Policy, signatures: Sequence[Signed]) -> PolicyAdopted:
     """Put the next version of the policy in force.
 
     Raises:
         NotAuthorisedError: below the admins' threshold.
     """
+    if len(policy.rules) > MAX_TENANT_RULES:
+        raise RefusedError(f"a policy has at most {MAX_TENANT_RULES} rules, not {len(policy.rules)}")
     number, digest = tenant.policy_version + 1, policy.digest()
     require_threshold(
         signatures,

@@ -78,6 +78,16 @@ class PrincipalEnrolled(Event):
     statements: tuple[str, ...]
 
 
+class PrincipalRevoked(Event):
+    """A key signs nothing more from this position on. It is never enrolled again."""
+
+    TOPIC: ClassVar[str] = "tenant.principal_revoked.v1"
+
+    kid: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    reason: Annotated[str, Field(max_length=200)]
+    statements: tuple[str, ...]
+
+
 class PolicyAdopted(Event):
     """A policy is in force from this position on."""
 

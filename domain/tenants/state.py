@@ -11,6 +11,7 @@ from domain.statements import GOVERNANCE, Principal
 from domain.tenants.events import (
     PolicyAdopted,
     PrincipalEnrolled,
+    PrincipalRevoked,
     ScopeRegistered,
     TenantEndorsed,
     TenantRegistered,
@@ -38,6 +39,7 @@ class Tenant:
     release_key: str = ""
     output_key: str = ""
     issuers: tuple[str, ...] = ()
+    revoked: frozenset[str] = frozenset()
 
     @property
     def admins(self) -> frozenset[str]:
@@ -88,6 +90,14 @@ def _(event: PrincipalEnrolled, tenant: Tenant | None) -> Tenant:
     known = tenant.principals if tenant else {}
     enrolled = Principal(event.kid, event.public_key, event.person, event.role, event.statement_type)
     return _next(tenant, principals={**known, event.kid: enrolled})
+
+
+@evolve.register
+def _(event: PrincipalRevoked, tenant: Tenant | None) -> Tenant:
+    known = tenant.principals if tenant else {}
+    left = {kid: principal for kid, principal in known.items() if kid != event.kid}
+    revoked = (tenant.revoked if tenant else frozenset()) | {event.kid}
+    return _next(tenant, principals=left, revoked=revoked)
 
 
 @evolve.register

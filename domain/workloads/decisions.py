@@ -13,6 +13,7 @@ from domain.errors import ConflictError, MalformedError, NotAuthorisedError, Ref
 from domain.hashing import sha256_hex
 from domain.identifiers import ClauseName, ResourceClass, parse_clause_id, stream_of
 from domain.message import Event, Value
+from domain.payloads import StoredPayload
 from domain.policies.effective import effective_policy
 from domain.policies.facts import WorkloadFacts
 from domain.policies.kinds import Word, Words
@@ -84,7 +85,7 @@ def submit_workload(
     signed: Signed,
     credential: CredentialVerdict,
     *,
-    stored: Sequence[str],
+    stored: Sequence[StoredPayload],
     engine: str,
     seen: int,
     now_ms: int,
@@ -96,7 +97,7 @@ def submit_workload(
         clause: the clause that it names, if it is registered.
         signed: the verified submission.
         credential: what the border found of the TEEExecutorVC.
-        stored: H(sealed bytes) of each input as it will be kept.
+        stored: where each input's ciphertext will be kept.
         engine: digest of the engine.
         seen: the tenant's own leaf index up to which its events counted.
         now_ms: decision time.
@@ -146,10 +147,10 @@ def submit_workload(
     return (*events, _queued(tenant, clause, request))
 
 
-def _submitted(tenant: Tenant, request: Request, signed: Signed, stored: Sequence[str]) -> WorkloadSubmitted:
+def _submitted(tenant: Tenant, request: Request, signed: Signed, stored: Sequence[StoredPayload]) -> WorkloadSubmitted:
     inputs = tuple(
-        SealedInput(**named.model_dump(), payload_digest=digest)
-        for named, digest in zip(request.inputs, stored, strict=True)
+        SealedInput(**named.model_dump(), payload=payload)
+        for named, payload in zip(request.inputs, stored, strict=True)
     )
     return WorkloadSubmitted(
         workload_id=request.workload,

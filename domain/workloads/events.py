@@ -8,6 +8,7 @@ from domain.bounds import Bounds
 from domain.identifiers import ClauseName, DaoName, Digest, ResourceClass
 from domain.jurisdictions import Jurisdiction
 from domain.message import Event, Value
+from domain.payloads import StoredPayload
 from domain.policies.facts import WorkloadFacts
 from domain.policies.kinds import Rule, Word, Words
 
@@ -31,9 +32,9 @@ class NamedInput(Value):
 
 
 class SealedInput(NamedInput):
-    """One input as it is kept: where the ciphertext lies, sealed under the workload's stream."""
+    """One input as it is kept: the ciphertext lies sealed under the workload's stream."""
 
-    payload_digest: Digest
+    payload: StoredPayload
 
 
 class WorkloadSubmitted(Event):

@@ -104,6 +104,21 @@ def tenant_renew(
     )
 
 
+@tenant_app.command("revoke-key")
+def tenant_revoke_key(
+    kid: Annotated[str, typer.Argument(metavar="KID", help="Thumbprint of the key.")],
+    tenant: Tenant,
+    reason: Annotated[str, typer.Option("--reason", help="Why, in a sentence.")],
+    key: Keys = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Withdraw a key of a tenant for ever, e.g. a stolen one."""
+    from infrastructure.cli import govern
+
+    govern.revoke_key(data_dir, tenant, kid, reason, key or [], as_json=as_json)
+
+
 @clause_app.command("register")
 def clause_register(
     file: Path, tenant: Tenant, key: Keys = None, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False
@@ -168,3 +183,17 @@ def node_enrol(
         "admits": tuple(admits) if admits else None,
     }
     govern.enrol_node(data_dir, facts, key, root_key or [], as_json=as_json)
+
+
+@node_app.command("drain")
+def node_drain(
+    name: str,
+    reason: Annotated[str, typer.Option("--reason", help="Why, in a sentence.")],
+    root_key: RootKeys = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Let a node take no new work; what runs there ends by itself."""
+    from infrastructure.cli import govern
+
+    govern.drain_node(data_dir, name, reason, root_key or [], as_json=as_json)

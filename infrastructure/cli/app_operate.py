@@ -67,6 +67,19 @@ def retry_authorize(
     operate.retry(data_dir, id_, key or [], bounds, run=not no_run, as_json=as_json)
 
 
+@retry_app.command("refuse")
+def retry_refuse(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Held workload, or its faulted execution.")],
+    key: Keys = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Let a held workload stay held, signed by those whom the tenant's policy names."""
+    from infrastructure.cli import operate
+
+    operate.refuse_retry(data_dir, id_, key or [], as_json=as_json)
+
+
 @cac_app.command("list")
 def cac_list(
     tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's.")] = None,

@@ -120,6 +120,14 @@ def renew_tenant(
     result(dict(answer), as_json=as_json, lines=[f"{tenant} has a new TEEExecutorVC, digest {answer['credential']}"])
 
 
+def revoke_key(data_dir: Path, tenant: str, kid: str, reason: str, keys: Sequence[Path], *, as_json: bool) -> None:
+    """Withdraw a key."""
+    admins = load_wallets(keys)
+    with ledger_at(data_dir) as ledger:
+        acts.revoke(ledger, find_tenant(ledger, tenant), admins, kid, reason)
+    result({"kid": kid}, as_json=as_json, lines=[f"{kid} signs nothing more for {tenant}"])
+
+
 def list_tenants(data_dir: Path, *, as_json: bool) -> None:
     """List the tenants of this cell."""
     with ledger_at(data_dir) as ledger:
@@ -194,6 +202,14 @@ def enrol_node(
     remember_node(data_dir, known.node, key)
     members = {"node": known.node, "country": known.country, "operator": known.operator, "slots": known.slots}
     result(members, as_json=as_json, lines=[f"node {known.node} enrolled, operated in {known.country}; it works here"])
+
+
+def drain_node(data_dir: Path, name: str, reason: str, root_keys: Sequence[Path], *, as_json: bool) -> None:
+    """Drain a node."""
+    root = root_wallets(data_dir, root_keys)
+    with ledger_at(data_dir) as ledger:
+        answer = acts.drain_node(ledger, root, name, reason).answer
+    result(dict(answer), as_json=as_json, lines=[f"{name} takes no new work"])
 
 
 def json_object(file: Path, limit: int) -> dict[str, object]:

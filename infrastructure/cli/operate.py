@@ -65,24 +65,41 @@ def retry(
     """Re-authorise a held workload (or its faulted execution), and run it again."""
     signatories = load_wallets(keys)
     with ledger_at(data_dir) as ledger:
-        log_id = log_of(ledger, prefixed_id)
-        execution = prefixed_id
-        if prefixed_id.startswith("wl-"):
-            Projector(ledger).catch_up()
-            known = _row(ledger, f"workload/{prefixed_id}", prefixed_id)["executions"]
-            states = [load_execution(ledger, log_id, one)[0] for one in known]
-            faulted = [state.id for state in states if state.faulted is not None and not state.retry_decided]
-            if not faulted:
-                raise UnknownError("this workload has no fault that waits for a decision")
-            execution = faulted[-1]
-        reserved = load_execution(ledger, log_id, execution)[0].reserved.limits
-        asked = Bounds.model_validate({**reserved.model_dump(), **bounds})
-        answer = acts.authorize_retry(ledger, execution, signatories, bounds=asked).answer
+        execution = _faulted(ledger, prefixed_id)
+        reserved = load_execution(ledger, log_of(ledger, execution), execution)[0].reserved
+        asked = Bounds.model_validate({**reserved.limits.model_dump(), **bounds})
+        acts.authorize_retry(ledger, execution, signatories, bounds=asked)
         if run:
             _work(ledger, data_dir)
         Projector(ledger).catch_up()
-        row = _row(ledger, f"workload/{answer['workload']}", str(answer["workload"]))
+        row = _row(ledger, f"workload/{reserved.workload_id}", reserved.workload_id)
     result(row, as_json=as_json, lines=_explained(row, []))
+
+
+def refuse_retry(data_dir: Path, prefixed_id: str, keys: Sequence[Path], *, as_json: bool) -> None:
+    """Let a held workload (or its faulted execution) stay held."""
+    signatories = load_wallets(keys)
+    with ledger_at(data_dir) as ledger:
+        execution = _faulted(ledger, prefixed_id)
+        workload = load_execution(ledger, log_of(ledger, execution), execution)[0].reserved.workload_id
+        acts.refuse_retry(ledger, execution, signatories)
+        Projector(ledger).catch_up()
+        row = _row(ledger, f"workload/{workload}", workload)
+    result(row, as_json=as_json, lines=_explained(row, []))
+
+
+def _faulted(ledger: Ledger, prefixed_id: str) -> str:
+    """Return the execution that a person means: itself, or a workload's last fault that waits for a decision."""
+    if not prefixed_id.startswith("wl-"):
+        return prefixed_id
+    log_id = log_of(ledger, prefixed_id)
+    Projector(ledger).catch_up()
+    known = _row(ledger, f"workload/{prefixed_id}", prefixed_id)["executions"]
+    states = [load_execution(ledger, log_id, one)[0] for one in known]
+    waiting = [state.id for state in states if state.faulted is not None and not state.retry_decided]
+    if not waiting:
+        raise UnknownError("this workload has no fault that waits for a decision")
+    return waiting[-1]
 
 
 def why(data_dir: Path, prefixed_id: str, *, as_json: bool) -> None:
@@ -230,7 +247,7 @@ def _output(ledger: Ledger, cac_id: str, row: Row) -> str:
     execution, _ = load_execution(ledger, log_id, row["execution"])
     if execution.completed is None or execution.appraised is None:
         raise UnknownError("this execution has no output")
-    sealed = ledger.attached(log_id, stream_of(execution.id), execution.completed.output_payload_digest)
+    sealed = ledger.attached(log_id, stream_of(execution.id), execution.completed.output.digest)
     commitment = bytes.fromhex(execution.completed.output_commitment)
     info = output_info(bytes.fromhex(execution.appraised.report_data), 0, commitment)
     plain = ledger.keyring.get(log_id).output_key().open(sealed, info)

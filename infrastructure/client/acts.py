@@ -12,8 +12,10 @@ from domain.canonical import canonical
 from domain.clauses.decisions import deprecation_claims, registration_claims
 from domain.clauses.events import ClauseMetadata
 from domain.errors import RefusedError
+from domain.executions.decisions import refusal_claims
 from domain.hashing import sha256_hex
-from domain.identifiers import parse_clause_id
+from domain.identifiers import parse_clause_id, parse_dao
+from domain.jurisdictions import parse_jurisdiction
 from domain.policies.facts import NodeFacts
 from domain.policies.kinds import Policy
 from domain.statements import ENDORSEMENT, GOVERNANCE, REPORT, SUBMISSION
@@ -22,13 +24,14 @@ from domain.tenants.decisions import (
     endorsement_claims,
     enrolment_claims,
     policy_claims,
+    revocation_claims,
 )
 from domain.tenants.events import PrincipalEnrolled, StatementType
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from domain.time import DAY_MS
 from domain.workloads.decisions import cancel_claims
-from infrastructure.client.signing import admin_key, signed_by
+from infrastructure.client.signing import admin_key, person, signed_by
 from infrastructure.client.submission import Submission, SubmissionFile, build_submission
 from infrastructure.commands import clauses, genesis, nodes, retries, submissions, tenants
 from infrastructure.commands.loading import load_genesis, load_tenant
@@ -47,18 +50,21 @@ Wallets = Sequence[Wallet]
 
 def begin_cell(ledger: Ledger, host: str, admins: Wallets, threshold: int) -> Tenant:
     """Write the genesis with these wallets as the root scope's admins; the first one's keys endorse and issue."""
+    keys = [admin_key(wallet) for wallet in admins]
+    if len({key.person for key in keys}) < threshold:
+        raise RefusedError("the threshold is larger than the number of persons")
     platform, root = genesis.prepare_genesis(ledger, host)
     did = admins[0].did(Purpose.GOVERNANCE)
     registration = genesis.scope_registration(
         root,
         name="root",
         did=did,
-        admins=[admin_key(wallet) for wallet in admins],
+        admins=keys,
         threshold=threshold,
         issuers=[wallet.did(Purpose.CREDENTIAL) for wallet in admins],
     )
     endorser = principal(admins[0], Purpose.ENDORSEMENT, "endorser", ENDORSEMENT)
-    claims = acceptance_claims(root.origin, registration.admins, threshold)
+    claims = acceptance_claims(registration)
     genesis.begin(
         ledger,
         platform,
@@ -100,28 +106,20 @@ def register_tenant(
 
     The first admin's submission key is enrolled too.
     """
+    # All that can be refused is looked at before a log is made: an empty log would stay.
     did = admins[0].did(Purpose.GOVERNANCE)
+    keys = [admin_key(wallet) for wallet in admins]
+    submitter = principal(admins[0], Purpose.SUBMISSION, "submitter", "ledger-submission+jwt")
+    subject = _subject(did, parse_dao(dao), parse_jurisdiction(jurisdiction), families, resource_classes, memory_bytes)
+    if len({key.person for key in keys}) < threshold:
+        raise RefusedError("the threshold is larger than the number of persons")
     registration = tenants.prepare_tenant(
-        ledger,
-        dao=dao,
-        jurisdiction=jurisdiction,
-        did=did,
-        admins=[admin_key(wallet) for wallet in admins],
-        threshold=threshold,
+        ledger, dao=dao, jurisdiction=jurisdiction, did=did, admins=keys, threshold=threshold
     )
     draft = evolve_tenant(registration, None)
-    credential = _executor_credential(
-        ledger,
-        draft,
-        root_admins[0],
-        families=families,
-        resource_classes=resource_classes,
-        memory_bytes=memory_bytes,
-        valid_ms=valid_ms,
-    )
-    submitter = principal(admins[0], Purpose.SUBMISSION, "submitter", "ledger-submission+jwt")
+    credential = _executor_credential(ledger, subject, root_admins[0], valid_ms)
     origin = registration.origin
-    claims = acceptance_claims(origin, registration.admins, threshold)
+    claims = acceptance_claims(registration)
     tenants.register_tenant(
         ledger,
         registration,
@@ -144,15 +142,8 @@ def renew_credential(
     valid_ms: int = YEAR_MS,
 ) -> Answer:
     """Grant a tenant a new TEEExecutorVC, by the root scope's endorsers."""
-    credential = _executor_credential(
-        ledger,
-        tenant,
-        root_admins[0],
-        families=families,
-        resource_classes=resource_classes,
-        memory_bytes=memory_bytes,
-        valid_ms=valid_ms,
-    )
+    subject = _subject(tenant.did, tenant.dao, tenant.jurisdiction, families, resource_classes, memory_bytes)
+    credential = _executor_credential(ledger, subject, root_admins[0], valid_ms)
     return tenants.renew(ledger, tenant, credential, _endorsements(ledger, tenant, root_admins, credential))
 
 
@@ -160,6 +151,12 @@ def enrol(ledger: Ledger, tenant: Tenant, admins: Wallets, enrolled: PrincipalEn
     """Enrol a further key of a tenant or scope."""
     tokens = _govern(ledger, admins, tenant.did, tenant.origin, enrolment_claims(enrolled))
     return tenants.enrol(ledger, tenant, Enrolment(enrolled, tokens))
+
+
+def revoke(ledger: Ledger, tenant: Tenant, admins: Wallets, kid: str, reason: str) -> Answer:
+    """Withdraw a key of a tenant or scope, for ever."""
+    tokens = _govern(ledger, admins, tenant.did, tenant.origin, revocation_claims(kid, reason))
+    return tenants.revoke(ledger, tenant, kid, reason, tokens)
 
 
 def adopt_policy(ledger: Ledger, tenant: Tenant, admins: Wallets, policy: Policy) -> Answer:
@@ -193,6 +190,8 @@ def enrol_node(ledger: Ledger, wallet: Wallet, issuer: Wallet, facts: NodeFacts,
         country_of_operation=known.country,
         vendor=known.vendor,
         platform_ids=known.platform_ids,
+        attributes=known.attributes,
+        admits=known.admits,
     )
     credential = issue_node(
         subject,
@@ -215,6 +214,13 @@ def enrol_node(ledger: Ledger, wallet: Wallet, issuer: Wallet, facts: NodeFacts,
         credential=credential,
         acceptance=signed_by([wallet], REPORT, content)[0],
     )
+
+
+def drain_node(ledger: Ledger, root_admins: Wallets, name: str, reason: str) -> Answer:
+    """Let a node take no new work, by the root scope's admins."""
+    root = root_scope(ledger)
+    tokens = _govern(ledger, root_admins, root.did, ledger.platform().origin, nodes.drain_claims(name, reason))
+    return nodes.drain_node(ledger, name, reason, tokens)
 
 
 def submit(
@@ -262,6 +268,14 @@ def authorize_retry(
     return retries.authorize(ledger, draft, _govern(ledger, signatories, tenant.did, tenant.origin, draft.claims))
 
 
+def refuse_retry(ledger: Ledger, execution_id: str, signatories: Wallets) -> Answer:
+    """Let a held workload stay held: all signatories sign the same payload."""
+    draft = retries.draft_retry(ledger, execution_id, bounds=None, within_ms=None)
+    tenant = draft.context.tenant
+    claims = refusal_claims(tenant, draft.fault, draft.context.queued.workload_id)
+    return retries.refuse(ledger, draft, _govern(ledger, signatories, tenant.did, tenant.origin, claims))
+
+
 def root_scope(ledger: Ledger) -> Tenant:
     """Return the root scope."""
     return load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
@@ -272,34 +286,30 @@ def principal(wallet: Wallet, purpose: Purpose, role: str, statement_type: State
     return PrincipalEnrolled(
         kid=wallet.thumbprint(purpose),
         public_key=wallet.public(purpose).hex(),
-        person=wallet.name,
+        person=person(wallet),
         role=role,
         statement_type=statement_type,
         statements=(),
     )
 
 
-def _executor_credential(
-    ledger: Ledger,
-    tenant: Tenant,
-    issuer: Wallet,
-    *,
-    families: Sequence[str],
-    resource_classes: Sequence[str],
-    memory_bytes: int,
-    valid_ms: int,
-) -> dict[str, object]:
-    if not families:
-        raise RefusedError("a TEEExecutorVC names at least one clause family (--clause)")
-    now_ms = ledger.clock.now_ms()
-    subject = ExecutorSubject(
-        id=tenant.did,
-        dao=tenant.dao,
-        jurisdiction=tenant.jurisdiction,
+def _subject(
+    did: str, dao: str, jurisdiction: str, families: Sequence[str], resource_classes: Sequence[str], memory_bytes: int
+) -> ExecutorSubject:
+    if not families or not resource_classes:
+        raise RefusedError("a TEEExecutorVC names at least one clause family (--clause) and resource class (--class)")
+    return ExecutorSubject(
+        id=did,
+        dao=dao,
+        jurisdiction=jurisdiction,
         clause_families=tuple(sorted({parse_clause_id(f"{family}@0.0.0").family for family in families})),
         resource_classes=tuple(sorted(set(resource_classes))),
         maximum_memory_bytes=memory_bytes,
     )
+
+
+def _executor_credential(ledger: Ledger, subject: ExecutorSubject, issuer: Wallet, valid_ms: int) -> dict[str, object]:
+    now_ms = ledger.clock.now_ms()
     return issue_executor(
         subject,
         issuer.key(Purpose.CREDENTIAL),

@@ -3,7 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from domain.errors import MalformedError
 from domain.platform.events import AdminKey
+from domain.policies.kinds import Word
 from domain.statements import ENDORSEMENT, GOVERNANCE, REPORT, SUBMISSION
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.statements import jws
@@ -14,6 +18,7 @@ _PURPOSES = {
     REPORT: Purpose.REPORT,
     ENDORSEMENT: Purpose.ENDORSEMENT,
 }
+_WORD: TypeAdapter[str] = TypeAdapter(Word)
 
 
 def signed_by(wallets: Sequence[Wallet], typ: str, content: Mapping[str, Any]) -> tuple[str, ...]:
@@ -26,5 +31,20 @@ def admin_key(wallet: Wallet) -> AdminKey:
     return AdminKey(
         kid=wallet.thumbprint(Purpose.GOVERNANCE),
         public_key=wallet.public(Purpose.GOVERNANCE).hex(),
-        person=wallet.name,
+        person=person(wallet),
     )
+
+
+def person(wallet: Wallet) -> str:
+    """Return the person or machine that a wallet's name stands for in the ledger.
+
+    Raises:
+        MalformedError: when the ledger has no such names.
+    """
+    try:
+        return _WORD.validate_python(wallet.name)
+    except ValidationError:
+        raise MalformedError(
+            f"the wallet's name {wallet.name[:80]!a} is no name of a person here: it takes a letter, then letters, "
+            "digits, _ . : or - (at most 64)"
+        ) from None

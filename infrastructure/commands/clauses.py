@@ -56,7 +56,7 @@ def register(ledger: Ledger, owner: Tenant, metadata: ClauseMetadata, module: by
         metadata,
         module_digest=digest,
         module_bytes=len(module),
-        payload_digest=attachment.digest.hex(),
+        payload=attachment.reference(),
         signatures=signed,
     )
     command = statement_command(platform.log_id, signed, {"clause_id": metadata.clause_id, "module_digest": digest})
@@ -82,10 +82,13 @@ def deprecate(ledger: Ledger, owner: Tenant, clause_id: str, reason: str, tokens
     clause = load_clause(ledger, clause_id)
     if clause is None:
         raise UnknownError("there is no such clause")
+    command = statement_command(platform.log_id, signed, {"clause_id": clause_id})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
     event = deprecate_clause(owner, clause, reason, signed)
     stream = clause_stream(clause_id)
     version = ledger.stream(platform.log_id, stream)[-1].version + 1
-    command = statement_command(platform.log_id, signed, {"clause_id": clause_id})
     return ledger.append([Pending(platform.log_id, stream, version, event)], command=command)
 
 

@@ -10,9 +10,10 @@ from domain.executions.state import Execution
 from domain.identifiers import stream_of
 from domain.message import Event, Pending, Recorded
 from domain.policies.effective import effective_policy
+from domain.policies.facts import NodeFacts
 from domain.policies.kinds import Policy
 from domain.tenants.state import Tenant
-from domain.workloads.events import WorkloadQueued
+from domain.workloads.events import WorkloadPlaced, WorkloadQueued
 from infrastructure.commands.loading import (
     Node,
     Workload,
@@ -24,6 +25,7 @@ from infrastructure.commands.loading import (
     log_of,
 )
 from infrastructure.ledger import Ledger
+from infrastructure.postgres.records import Guard
 from infrastructure.runtime.measurement import runtime_measurement
 
 
@@ -49,6 +51,31 @@ class Context:
         if self.workload.queued is None:
             raise RefusedError("the workload was never queued")
         return self.workload.queued
+
+    @property
+    def placed(self) -> WorkloadPlaced:
+        """Return the placement of this execution's attempt.
+
+        Raises:
+            RefusedError: when there is none.
+        """
+        for placed in self.workload.placed:
+            if placed.attempt == self.execution.reserved.attempt:
+                return placed
+        raise RefusedError("the attempt was never placed")
+
+    def siblings(self, ledger: Ledger) -> tuple[Execution, ...]:
+        """Return the attempt's other executions."""
+        ids = [place.execution_id for place in self.placed.places if place.execution_id != self.execution.id]
+        return tuple(load_execution(ledger, self.log_id, one)[0] for one in ids)
+
+    def attempt_nodes(self, ledger: Ledger) -> tuple[NodeFacts, ...]:
+        """Return the nodes of all enclaves of the attempt."""
+        return tuple(load_node(ledger, place.node).enrolled.facts for place in self.placed.places)
+
+    def guard(self) -> Guard:
+        """Return what has to hold still until a decision over the tenant's keys, credential and policy is stored."""
+        return Guard(self.log_id, self.log_id, self.tenant.version)
 
     def policy(self) -> Policy:
         """Return the effective policy that is in force for the workload now."""

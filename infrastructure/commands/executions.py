@@ -38,9 +38,12 @@ from infrastructure.commands.provisioning import provision
 from infrastructure.commands.results import judge
 from infrastructure.commands.tenants import statement_command
 from infrastructure.keys import hpke
-from infrastructure.ledger import Answer, Attachment, Ledger
+from infrastructure.ledger import Answer, Attachment, Command, Ledger
 from infrastructure.statements import jws
 from infrastructure.statements.payload import payload
+
+MAX_REFUSED_REPORTS = 8
+"""Reports of one execution that are recorded as refused; more are refused without a trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +129,17 @@ def report(ledger: Ledger, cell: Scheduling, token: str, enclosed: Enclosed | No
         known = ledger.answered(command)  # a repeat is never the next report of its chain
         if known is not None:
             return Answer(known, ())
+        if context.execution.refused_reports >= MAX_REFUSED_REPORTS:
+            raise RefusedError(f"{reason}; so many were refused that they are not recorded any more")
         event = ReportRefused(execution_id=claimed, reason=reason, report=token)
         pending = [Pending(context.log_id, stream_of(claimed), context.execution.version + 1, event)]
         refused = statement_command(context.log_id, [signed], {"accepted": False, "reason": reason})
         return ledger.append(pending, command=refused)
     attachments: Sequence[Attachment] = ()
+    claims: Sequence[Command] = ()
     match said:
         case EvidenceReport():
+            claims = _enclave_keys(ledger, said)
             pending, attachments = _appraised(ledger, cell, context, signed, said)
         case StartedReport():
             pending = on_execution(context, [EnclaveStarted(execution_id=said.execution, report=token)])
@@ -145,7 +152,17 @@ def report(ledger: Ledger, cell: Scheduling, token: str, enclosed: Enclosed | No
         case ResetReport():
             reset = RuntimeReset(execution_id=said.execution, report=token)
             pending = [*on_execution(context, [reset]), *judge(ledger, cell, context)]
-    return ledger.append(pending, command=command, attachments=attachments)
+    return ledger.append(pending, command=command, attachments=attachments, claims=claims, guards=[context.guard()])
+
+
+def _enclave_keys(ledger: Ledger, said: EvidenceReport) -> list[Command]:
+    """Claim an enclave's two keys for its execution, for ever: no key serves two executions, let alone two DAOs."""
+    platform = ledger.platform().log_id
+    keys = (said.cac_key, said.hpke_key)
+    return [
+        Command(platform, "enclave-key", sha256(bytes.fromhex(key)).hexdigest(), said.execution.encode(), {})
+        for key in keys
+    ]
 
 
 def _appraised(
@@ -225,8 +242,8 @@ def _completed(
         outcome=said.outcome,
         output_commitment=said.output_commitment,
         output_bytes=said.output_bytes,
-        output_payload_digest=sealed_output.digest.hex(),
-        cac_payload_digest=sealed_cac.digest.hex(),
+        output=sealed_output.reference(),
+        cac=sealed_cac.reference(),
         fuel_bucket=bucket(said.fuel),
         memory_bucket=bucket(said.memory_bytes),
     )

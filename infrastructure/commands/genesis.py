@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from domain.errors import ConflictError, NotAuthorisedError
-from domain.identifiers import PLATFORM_SLOT, parse_host
+from domain.identifiers import PLATFORM_SLOT, origin, parse_host
 from domain.message import Event, Pending, Recorded
 from domain.platform.events import AdminKey, Genesis, LevelsAdopted
 from domain.statements import ENDORSEMENT, GOVERNANCE, require_threshold
@@ -13,6 +13,7 @@ from domain.tenants.events import PrincipalEnrolled, ScopeRegistered
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from infrastructure.commands.border import all_verified, keys_of
+from infrastructure.commands.tenants import statement_command
 from infrastructure.engine_digest import engine_digest
 from infrastructure.keys.keyring import LogKind
 from infrastructure.ledger import Answer, Ledger
@@ -30,6 +31,8 @@ def prepare_genesis(ledger: Ledger, host: str) -> tuple[Log, Log]:
     platform = next((log for log in logs if log.slot == PLATFORM_SLOT), None)
     if platform is not None and ledger.head(platform.log_id).size:
         raise ConflictError("this ledger has its genesis already; choose another --data-dir for a new one")
+    if platform is not None and platform.origin != origin(host, PLATFORM_SLOT):
+        raise ConflictError(f"this ledger was begun as {platform.origin.removesuffix('/t/0')}: finish it under that")
     if platform is None:
         platform, _ = ledger.create_log(LogKind.PLATFORM, host)
     root = next((log for log in logs if log.slot != PLATFORM_SLOT), None)
@@ -76,7 +79,8 @@ def begin(
         [
             Pending(platform.log_id, platform.log_id, 0, genesis),
             *_stream(root.log_id, (registered, enrolled)),
-        ]
+        ],
+        claims=[statement_command(root.log_id, signed, {})],
     )
 
 
@@ -91,6 +95,12 @@ def adopt_levels(ledger: Ledger, root: Tenant, domains: Sequence[str], tokens: S
     version = next_levels_version(stream)
     keys = keys_of(root.principals.values(), GOVERNANCE)
     signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=ledger.clock.now_ms())
+    if not signed:
+        raise NotAuthorisedError("no signature was given")
+    command = statement_command(platform.log_id, signed, {"levels": list(domains)})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
     require_threshold(
         signed,
         root.principals,
@@ -99,7 +109,7 @@ def adopt_levels(ledger: Ledger, root: Tenant, domains: Sequence[str], tokens: S
         expected=levels_claims(version, domains),
     )
     event = LevelsAdopted(version=version, domains=tuple(domains), statements=tuple(tokens))
-    return ledger.append([Pending(platform.log_id, platform.log_id, stream[-1].version + 1, event)])
+    return ledger.append([Pending(platform.log_id, platform.log_id, stream[-1].version + 1, event)], command=command)
 
 
 def next_levels_version(platform_stream: Sequence[Recorded]) -> int:

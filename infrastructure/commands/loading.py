@@ -1,7 +1,7 @@
 """Aggregates as their streams tell them now."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from domain.clauses.decisions import Clause
@@ -17,7 +17,7 @@ from domain.nodes.events import NodeEnrolled
 from domain.platform.events import Genesis
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
-from domain.workloads.events import WorkloadDeferred, WorkloadQueued, WorkloadSubmitted
+from domain.workloads.events import WorkloadDeferred, WorkloadPlaced, WorkloadQueued, WorkloadSubmitted
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.records import Log
 
@@ -36,10 +36,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A workload's submission, the newest queueing, whether it waits, and the version of its stream."""
+    """A workload's submission, the newest queueing, its placements, whether it waits, its stream's version."""
 
     submitted: WorkloadSubmitted
     queued: WorkloadQueued | None
+    placed: tuple[WorkloadPlaced, ...]
     waits: bool
     version: int
 
@@ -119,9 +120,15 @@ def load_clause(ledger: Ledger, clause_id: str) -> Clause | None:
     for recorded in ledger.stream(ledger.platform().log_id, clause_stream(clause_id)):
         event = recorded.event
         if isinstance(event, ClauseRegistered):
-            clause = Clause(event.metadata, event.module_digest, event.payload_digest, recorded.leaf_hash.hex())
+            clause = Clause(
+                metadata=event.metadata,
+                module_digest=event.module_digest,
+                payload_digest=event.module.digest,
+                entry=recorded.leaf_hash.hex(),
+                owner_origin=event.owner_origin,
+            )
         elif isinstance(event, ClauseDeprecated) and clause is not None:
-            clause = Clause(clause.metadata, clause.module_digest, clause.payload_digest, clause.entry, deprecated=True)
+            clause = replace(clause, deprecated=True)
     return clause
 
 
@@ -152,6 +159,7 @@ def load_workload(ledger: Ledger, log_id: UUID, workload_id: str) -> Workload:
     """
     submitted: WorkloadSubmitted | None = None
     queued: WorkloadQueued | None = None
+    placed: list[WorkloadPlaced] = []
     version, waits = -1, False
     for recorded in ledger.stream(log_id, stream_of(workload_id)):
         version = recorded.version
@@ -159,10 +167,12 @@ def load_workload(ledger: Ledger, log_id: UUID, workload_id: str) -> Workload:
             submitted = recorded.event
         elif isinstance(recorded.event, WorkloadQueued):
             queued = recorded.event
+        elif isinstance(recorded.event, WorkloadPlaced):
+            placed.append(recorded.event)
         waits = isinstance(recorded.event, WorkloadQueued | WorkloadDeferred)
     if submitted is None:
         raise UnknownError("there is no such workload")
-    return Workload(submitted, queued, waits, version)
+    return Workload(submitted, queued, tuple(placed), waits, version)
 
 
 def log_of(ledger: Ledger, prefixed_id: str) -> UUID:

@@ -1,6 +1,6 @@
 """Enrolment of nodes: credential, facts, and the node key's own acceptance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +12,8 @@ from domain.identifiers import node_stream
 from domain.message import Pending
 from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.policies.facts import NodeFacts
-from domain.statements import REPORT, require_claims
-from infrastructure.commands.border import verified
+from domain.statements import GOVERNANCE, REPORT, require_claims, require_threshold
+from infrastructure.commands.border import all_verified, keys_of, verified
 from infrastructure.commands.loading import load_genesis, load_node, load_tenant
 from infrastructure.commands.tenants import statement_command
 from infrastructure.credentials.did_key import did_key
@@ -38,8 +38,11 @@ def enrol_node(
     said = (claims.operator, claims.country_of_operation, claims.vendor, claims.platform_ids)
     if said != (facts.operator, facts.country, facts.vendor, facts.platform_ids):
         raise NotAuthorisedError("operator, country, vendor or platform ids are not what the credential says")
-    if facts.evidence_class == "software" and platform_id(kid) not in facts.platform_ids:
-        raise NotAuthorisedError(f"software evidence needs the platform id {platform_id(kid)} in the credential")
+    if (claims.attributes, claims.admits) != (facts.attributes, facts.admits):
+        raise NotAuthorisedError("attributes or admitted DAOs are not what the credential says")
+    if facts.evidence_class != "software" or facts.platform_ids != (platform_id(kid),):
+        # Each platform id is proved at enrolment; this version can prove the node's own key only.
+        raise NotAuthorisedError(f"only software evidence can be proved here, with the platform id {platform_id(kid)}")
     signed = verified(acceptance, typ=REPORT, keys={kid: public_key}, aud=platform.origin, now_ms=now_ms)
     require_claims(signed, enrolment_claims(facts))
     event = NodeEnrolled(
@@ -68,14 +71,29 @@ def enrolment_claims(facts: NodeFacts) -> dict[str, Any]:
     return {"act": "enrol_node", "facts": facts.model_dump(mode="json")}
 
 
-def drain_node(ledger: Ledger, name: str, reason: str) -> Answer:
-    """Let a node take no new work.
+def drain_node(ledger: Ledger, name: str, reason: str, tokens: Sequence[str]) -> Answer:
+    """Let a node take no new work, by the root scope's admins.
 
     Raises:
         UnknownError: when it is not enrolled.
+        NotAuthorisedError: below the threshold.
     """
     platform = ledger.platform()
+    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
     load_node(ledger, name)
+    keys = keys_of(root.principals.values(), GOVERNANCE)
+    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=ledger.clock.now_ms())
+    expected = drain_claims(name, reason)
+    require_threshold(signed, root.principals, roles=root.admins, threshold=root.threshold, expected=expected)
+    command = statement_command(platform.log_id, signed, {"node": name})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
     version = ledger.stream(platform.log_id, node_stream(name))[-1].version
-    event = NodeDrained(node=name, reason=reason)
-    return ledger.append([Pending(platform.log_id, node_stream(name), version + 1, event)])
+    event = NodeDrained(node=name, reason=reason, statements=tuple(tokens))
+    return ledger.append([Pending(platform.log_id, node_stream(name), version + 1, event)], command=command)
+
+
+def drain_claims(name: str, reason: str) -> dict[str, Any]:
+    """Return what the root's admins say when they drain a node."""
+    return {"act": "drain_node", "node": name, "reason": reason}

@@ -7,11 +7,13 @@ from uuid import UUID
 from domain.attestation.binding import SALT_BYTES, input_info, salted_commitment
 from domain.attestation.release import release_info
 from domain.cacs.document import CacRecord, draft_document
-from domain.errors import MalformedError, RefusedError
+from domain.errors import MalformedError, RefusedError, VerificationError
+from domain.executions.decisions import notices
 from domain.executions.events import (
     EnclaveProvisioned,
     EvidenceAppraised,
     ExecutionAbandoned,
+    ExecutionFaulted,
     InputsReleased,
 )
 from domain.identifiers import stream_of
@@ -42,6 +44,10 @@ def provision(
     Returns:
         The pending events, the appraisal first, and what is attached to them.
     """
+    if any(other.faulted is not None for other in context.siblings(ledger)):
+        # The workload is held: nothing of it gets inputs until governance lets it run again (domain rule 4).
+        ended = ExecutionAbandoned(execution_id=context.execution.id, reason="workload_ended")
+        return on_execution(context, [appraised, ended]), ()
     policy, version = context.policy(), context.tenant.policy_version
     failed = _failed(ledger, cell, context, appraised)
     rule, have, need = failed or ("", "", "")
@@ -58,14 +64,24 @@ def provision(
         abandoned = ExecutionAbandoned(execution_id=context.execution.id, reason="provisioning_denied")
         denied = _denied(ledger, context, failed, policy_digest=policy.digest())
         return [*on_execution(context, [appraised, gate, abandoned]), denied], ()
-    attachments = _resealed(ledger, context, appraised)
+    try:
+        attachments = _resealed(ledger, context, appraised)
+    except (MalformedError, VerificationError):
+        # The submitter's fault, not the node's: held, and told as such. The node resets what it prepared.
+        detail = "an input does not open, or is not what the submission commits to"
+        fault = ExecutionFaulted(
+            execution_id=context.execution.id, kind="input_error", detail=detail, report=None,
+            fuel_bucket=0, memory_bucket=0,
+        )  # fmt: skip
+        told_of = notices(policy, context.execution.id, fault.kind)
+        return on_execution(context, [appraised, gate, fault, *told_of]), ()
     released = InputsReleased(
         execution_id=context.execution.id,
         evidence_digest=appraised.evidence_digest,
         nonce=appraised.nonce,
         hpke_key_digest=appraised.hpke_key_digest,
         commitments=tuple(item.commitment for item in context.workload.submitted.inputs),
-        payload_digests=tuple(item.digest.hex() for item in attachments),
+        payloads=tuple(item.reference() for item in attachments),
         released_by=RELEASED_BY,
     )
     events: list[Event] = [appraised, gate, released]
@@ -89,7 +105,8 @@ def _failed(
         return "node_credential", str(error), "a node credential in force"
     node = context.node.enrolled.facts.model_copy(update={"evidence_class": appraised.evidence_class})
     residents = cell.residents(node.node, without=context.execution.id)
-    findings = feasible(context.policy(), context.queued.facts, node, residents, now_ms)
+    attempt = context.attempt_nodes(ledger)
+    findings = feasible(context.policy(), context.queued.facts, node, residents, now_ms, attempt=attempt)
     failed = next((finding for finding in findings if not finding.passed), None)
     return told(failed) if failed else None
 
@@ -123,7 +140,7 @@ def _resealed(ledger: Ledger, context: Context, appraised: EvidenceAppraised) ->
     attachments = []
     for index, item in enumerate(submitted.inputs):
         commitment = bytes.fromhex(item.commitment)
-        ciphertext = ledger.attached(context.log_id, stream, item.payload_digest)
+        ciphertext = ledger.attached(context.log_id, stream, item.payload.digest)
         plain = release.open(ciphertext, release_info(context.tenant.origin, index, commitment))
         if salted_commitment(plain[:SALT_BYTES], plain[SALT_BYTES:]) != commitment:
             raise MalformedError(f"input {index} is not what the submission commits to")
@@ -144,7 +161,8 @@ def released_inputs(ledger: Ledger, execution_id: str) -> tuple[tuple[bytes, ...
         raise RefusedError(f"the execution is {context.execution.status}; no inputs are released to it")
     record = cac_record(context)
     inputs = tuple(
-        ledger.attached(context.log_id, stream_of(execution_id), digest) for digest in record.released.payload_digests
+        ledger.attached(context.log_id, stream_of(execution_id), digest)
+        for digest in [payload.digest for payload in record.released.payloads]
     )
     return inputs, draft_document(record), bytes.fromhex(context.tenant.output_key)
 

@@ -15,7 +15,6 @@ from domain.statements import REPORT, Signed
 from domain.time import tick_of
 from domain.workloads.events import WorkloadPlaced
 from infrastructure.commands.context import Context
-from infrastructure.commands.loading import load_execution
 from infrastructure.commands.provisioning import cac_record
 from infrastructure.credentials.data_integrity import parse_document, verify_proof
 from infrastructure.credentials.did_key import did_key
@@ -54,7 +53,7 @@ def _cac_verdict(
     ledger: Ledger, cell: Scheduling, context: Context, completed: ExecutionCompleted
 ) -> CacIssued | CacRejected:
     reserved, policy = context.execution.reserved, context.policy()
-    data = ledger.attached(context.log_id, stream_of(context.execution.id), completed.cac_payload_digest)
+    data = ledger.attached(context.log_id, stream_of(context.execution.id), completed.cac.digest)
     document, rejected = _opened(context, data)
     if rejected is None:
         rejected = rejection(
@@ -63,6 +62,7 @@ def _cac_verdict(
             completed,
             policy=policy,
             residents=cell.residents(reserved.node, without=context.execution.id),
+            attempt=context.attempt_nodes(ledger),
             at_ms=ledger.clock.now_ms(),
         )
     named: dict[str, Any] = {
@@ -113,16 +113,12 @@ def _usage(ledger: Ledger, context: Context) -> UsageMetered | None:
 
 def _quorum(ledger: Ledger, context: Context, verdict: CacIssued | CacRejected | None) -> Event | None:
     """Return the quorum's verdict when this was the last of several independent enclaves of the attempt."""
-    placed = _placed(ledger, context)
-    if placed is None or len(placed.places) == 1:
+    placed = context.placed
+    if len(placed.places) == 1:
         return None
-    others = []
-    for place in placed.places:
-        if place.execution_id != context.execution.id:
-            other, _ = load_execution(ledger, context.log_id, place.execution_id)
-            if not other.terminal:
-                return None
-            others.append(other)
+    others = context.siblings(ledger)
+    if not all(other.terminal for other in others):
+        return None
     named = _named(ledger, context, placed)
     completed = [other.completed for other in (*others, context.execution)]
     if any(item is None for item in completed):
@@ -152,10 +148,3 @@ def _named(ledger: Ledger, context: Context, placed: WorkloadPlaced) -> dict[str
 def _issued(ledger: Ledger, context: Context, other: Execution) -> bool:
     stream = ledger.stream(context.log_id, stream_of(other.reserved.cac_id))
     return any(isinstance(item.event, CacIssued) for item in stream)
-
-
-def _placed(ledger: Ledger, context: Context) -> WorkloadPlaced | None:
-    attempt = context.execution.reserved.attempt
-    stream = ledger.stream(context.log_id, stream_of(context.workload.submitted.workload_id))
-    events = (item.event for item in stream)
-    return next((e for e in events if isinstance(e, WorkloadPlaced) and e.attempt == attempt), None)

@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.bounds import Bounds
 from domain.errors import RefusedError, UnknownError
-from domain.executions.decisions import authorize_retry, retry_claims
+from domain.executions.decisions import authorize_retry, refuse_retry, retry_claims
 from domain.executions.events import ExecutionFaulted
 from domain.identifiers import stream_of
 from domain.message import Pending, Recorded
@@ -95,7 +95,34 @@ def authorize(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answe
         *on_execution(context, [authorized]),
         Pending(context.log_id, stream, context.workload.version + 1, queued),
     ]
-    return ledger.append(pending, command=command)
+    return ledger.append(pending, command=command, guards=[context.guard()])
+
+
+def refuse(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answer:
+    """Take the signatures that let a held workload stay held.
+
+    Raises:
+        NotAuthorisedError: when roles or threshold are not met.
+        ConflictError: when the fault was decided already.
+    """
+    context = load_context(ledger, draft.context.execution.id)
+    keys = keys_of(context.tenant.principals.values(), GOVERNANCE)
+    now_ms = ledger.clock.now_ms()
+    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=context.tenant.origin, now_ms=now_ms)
+    known = _answered(ledger, draft, signed)
+    if known is not None:
+        return known
+    refused = refuse_retry(
+        context.tenant,
+        context.execution,
+        draft.fault,
+        context.queued.workload_id,
+        policy=context.policy(),
+        node_operator=context.node.enrolled.facts.operator,
+        signatures=signed,
+    )
+    pending = on_execution(context, [refused])
+    return ledger.append(pending, command=_command(draft, signed), guards=[context.guard()])
 
 
 def _command(draft: RetryDraft, signed: Sequence[Signed]) -> Command:

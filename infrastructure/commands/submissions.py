@@ -58,7 +58,7 @@ def submit(ledger: Ledger, tenant: Tenant, token: str, ciphertexts: Sequence[byt
         load_clause(ledger, request.clause_id),
         signed,
         check_credential(ledger, tenant, request, now_ms),
-        stored=[attachment.digest.hex() for attachment in attachments],
+        stored=[attachment.reference() for attachment in attachments],
         engine=engine_digest(),
         seen=ledger.head(log_id).size - 1,
         now_ms=now_ms,

@@ -13,7 +13,13 @@ from domain.message import Event, Pending
 from domain.platform.events import AdminKey
 from domain.policies.kinds import Policy
 from domain.statements import ENDORSEMENT, GOVERNANCE, Signed
-from domain.tenants.decisions import accept_registration, adopt_policy, endorse, enrol_principal
+from domain.tenants.decisions import (
+    accept_registration,
+    adopt_policy,
+    endorse,
+    enrol_principal,
+    revoke_principal,
+)
 from domain.tenants.events import PrincipalEnrolled, TenantRegistered
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
@@ -102,15 +108,18 @@ def register_tenant(
     _check_credential(root, tenant, credential, now_ms)
     events.append(endorsed)
     tenant = evolve_tenant(endorsed, tenant)
+    claims = [statement_command(log_id, signed, {})]  # each statement counts once, for ever
     for enrolment in enrolments:
         signatures = all_verified(enrolment.tokens, typ=GOVERNANCE, keys=keys, aud=aud, now_ms=now_ms)
         enrolled = enrol_principal(tenant, enrolment.principal, signatures)
         events.append(enrolled)
         tenant = evolve_tenant(enrolled, tenant)
+        claims.append(statement_command(log_id, signatures, {}))
     name = f"{tenant.dao}/{tenant.jurisdiction}"
-    claim = Command(ledger.platform().log_id, "tenant-name", name, name.encode(), {"tenant": registration.tenant_id})
+    platform = ledger.platform().log_id
+    claims.append(Command(platform, "tenant-name", name, name.encode(), {"tenant": registration.tenant_id}))
     pending = [Pending(log_id, log_id, version, event) for version, event in enumerate(events)]
-    return ledger.append(pending, command=command, claims=[claim])
+    return ledger.append(pending, command=command, claims=claims)
 
 
 def enrol(ledger: Ledger, tenant: Tenant, enrolment: Enrolment) -> Answer:
@@ -118,6 +127,16 @@ def enrol(ledger: Ledger, tenant: Tenant, enrolment: Enrolment) -> Answer:
     return _govern(
         ledger, tenant, enrolment.tokens, lambda signed: enrol_principal(tenant, enrolment.principal, signed)
     )
+
+
+def revoke(ledger: Ledger, tenant: Tenant, kid: str, reason: str, tokens: Sequence[str]) -> Answer:
+    """Withdraw a key, by the tenant's admins.
+
+    Raises:
+        UnknownError: when no such key is enrolled.
+        NotAuthorisedError: below the threshold.
+    """
+    return _govern(ledger, tenant, tokens, lambda signed: revoke_principal(tenant, kid, reason, signed))
 
 
 def adopt(ledger: Ledger, tenant: Tenant, policy: Policy, tokens: Sequence[str]) -> Answer:
@@ -135,11 +154,13 @@ def renew(ledger: Ledger, tenant: Tenant, credential: Mapping[str, Any], endorse
     root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
     keys = keys_of(root.principals.values(), ENDORSEMENT)
     signed = all_verified(endorsements, typ=ENDORSEMENT, keys=keys, aud=tenant.origin, now_ms=now_ms)
-    event = endorse(root, tenant, dict(credential), signed)
-    _check_credential(root, tenant, credential, now_ms)
     log_id = UUID(tenant.log_id)
-    answer = {"credential": event.credential_digest}
-    command = statement_command(log_id, signed, answer)
+    event = endorse(root, tenant, dict(credential), signed)
+    command = statement_command(log_id, signed, {"credential": event.credential_digest})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
+    _check_credential(root, tenant, credential, now_ms)
     return ledger.append([Pending(log_id, log_id, tenant.version + 1, event)], command=command)
 
 

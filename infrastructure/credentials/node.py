@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import AfterValidator, Field
 
 from domain.errors import MalformedError
+from domain.identifiers import DaoName
 from domain.jurisdictions import Country
 from domain.policies.facts import PlatformId
-from domain.policies.kinds import Word
+from domain.policies.kinds import Word, Words
 from infrastructure.credentials import verifiable
 from infrastructure.credentials.data_integrity import Document
 from infrastructure.credentials.subject import Subject
@@ -32,12 +33,14 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class NodeSubject(Subject):
-    """What is said of a machine. `id` is the node's DID."""
+    """What is said of a machine. `id` is the node's DID; `admits` names the DAOs that it serves, null for any."""
 
     operator: Word
     country_of_operation: Country
     vendor: Word
     platform_ids: Annotated[tuple[PlatformId, ...], Field(max_length=16), AfterValidator(_distinct)]
+    attributes: Words = ()
+    admits: Annotated[tuple[DaoName, ...], Field(max_length=256)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

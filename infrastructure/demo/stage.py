@@ -177,7 +177,7 @@ class Stage:
     def _note_kept_apart(self) -> None:
         """Note who waits at rest though a node has room, because those who live there and it may not meet."""
         state = self.decider.state
-        for name, waiting in state.waiting.items():
+        for waiting in state.waiting.values():
             facts, policy = waiting.queued.facts, state.effective(waiting)[1]
             for node in state.nodes.values():
                 slots, memory = state.free(node)
@@ -186,4 +186,4 @@ class Stage:
                 findings = feasible(policy, facts, node, state.residents(node.node), state.now_ms)
                 failed = {finding.about for finding in findings if not finding.passed}
                 if failed == {"residents"}:
-                    self.kept_apart.add(name)
+                    self.kept_apart.add(waiting.queued.workload_id)

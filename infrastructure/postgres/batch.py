@@ -17,7 +17,7 @@ from domain.errors import ConflictError
 from domain.transparency.frontier import Frontier
 from domain.transparency.hashing import leaf_hash
 from infrastructure.postgres.arrays import UuidArray, bigints, byteas, texts, uuids
-from infrastructure.postgres.records import DEFAULT_LOG, Appended, CommandRecord, LoggedEvent, Payload
+from infrastructure.postgres.records import DEFAULT_LOG, Appended, CommandRecord, Guard, LoggedEvent, Payload
 
 
 def log_of(event: StoredEvent) -> UUID:
@@ -48,17 +48,31 @@ class Batch:
     commands: tuple[CommandRecord, ...]
     payloads: tuple[Payload, ...]
     parts: tuple[Part, ...]
+    guards: tuple[Guard, ...] = ()
 
     @property
     def log_ids(self) -> list[UUID]:
         """Every log that is touched, in order."""
         touched = {part.log_id for part in self.parts}
-        return sorted(touched | {one.log_id for one in self.commands} | {one.log_id for one in self.payloads})
+        touched |= {one.log_id for one in self.commands} | {one.log_id for one in self.payloads}
+        return sorted(touched | {one.log_id for one in self.guards})
 
     def keys(self) -> set[object]:
         """Return what must not stand twice in one transaction: stream versions and commands."""
         versions = {(log_of(event), stream_of(event), event.originator_version) for event in self.events}
         return versions | {(one.log_id, one.issuer, one.command_id) for one in self.commands}
+
+    def guarded(self) -> set[object]:
+        """Return the stream versions that must not be written before this: those after the guarded ones."""
+        return {(one.log_id, one.stream_id, one.version + 1) for one in self.guards}
+
+    def guard_columns(self) -> dict[str, Any]:
+        """Return the columns for `moved_on`."""
+        return {
+            "log_ids": uuids([one.log_id for one in self.guards]),
+            "stream_ids": uuids([one.stream_id for one in self.guards]),
+            "versions": bigints([one.version for one in self.guards]),
+        }
 
     def log_ids_column(self) -> UuidArray:
         """Return `log_ids` as a column."""
@@ -93,7 +107,12 @@ class Batch:
         }
 
 
-def prepare(events: Sequence[StoredEvent], commands: Sequence[CommandRecord], payloads: Sequence[Payload]) -> Batch:
+def prepare(
+    events: Sequence[StoredEvent],
+    commands: Sequence[CommandRecord],
+    payloads: Sequence[Payload],
+    guards: Sequence[Guard] = (),
+) -> Batch:
     """Sort a batch by log and hash its leaves. Done before any lock is taken.
 
     Raises:
@@ -108,7 +127,7 @@ def prepare(events: Sequence[StoredEvent], commands: Sequence[CommandRecord], pa
         Part(log_id, tuple(mine), tuple(leaf_hash(events[place].state) for place in mine))
         for log_id, mine in sorted(places.items())
     )
-    return Batch(tuple(events), tuple(commands), tuple(payloads), parts)
+    return Batch(tuple(events), tuple(commands), tuple(payloads), parts, tuple(guards))
 
 
 def merge(batches: Sequence[Batch]) -> Batch:
@@ -128,6 +147,7 @@ def merge(batches: Sequence[Batch]) -> Batch:
         tuple(command for batch in batches for command in batch.commands),
         tuple(payload for batch in batches for payload in batch.payloads),
         tuple(Part(log_id, tuple(places[log_id]), tuple(hashes[log_id])) for log_id in sorted(places)),
+        tuple(guard for batch in batches for guard in batch.guards),
     )
 
 

@@ -108,20 +108,23 @@ class GroupCommit:
             self._commit(group)
 
     def _next(self) -> list[_Waiting]:
-        """Take what waits: one epoch, no stream version or command twice, at most _MOST_EVENTS events."""
+        """Take what waits: one epoch, nothing twice or both guarded and written, at most _MOST_EVENTS events."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed)
             group: list[_Waiting] = []
             keys: set[object] = set()
+            guarded: set[object] = set()
             weight = 0
             while self._queue:
                 waiting = self._queue[0]
-                own = waiting.batch.keys()
+                own, reads = waiting.batch.keys(), waiting.batch.guarded()
                 full = weight + waiting.weight > _MOST_EVENTS
-                if group and (full or waiting.epoch != group[0].epoch or not keys.isdisjoint(own)):
+                meets = not (keys.isdisjoint(own) and keys.isdisjoint(reads) and guarded.isdisjoint(own))
+                if group and (full or meets or waiting.epoch != group[0].epoch):
                     break
                 group.append(self._queue.popleft())
                 keys |= own
+                guarded |= reads
                 weight += waiting.weight
             self._weight -= weight
             self._changed.notify_all()

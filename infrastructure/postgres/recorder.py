@@ -121,7 +121,7 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         for attempt in range(_ATTEMPTS):
             try:
                 return self._write(batch, epoch)
-            except (IntegrityError, CommandKnownError, FencedError):
+            except (IntegrityError, ConflictError):
                 mine = self._read_back(batch) if attempt else None
                 if mine is None:
                     raise
@@ -239,6 +239,12 @@ def _lock(connection: Connection[DictRow], batch: Batch, epoch: int | None) -> P
     )
     if found is not None and found.fetchone() != (epoch,):
         raise FencedError("a newer decider is at work: this one must stop")
+    if batch.guards:
+        moved = connection.cursor(row_factory=tuple_row).execute(
+            _APPEND["moved_on"], batch.guard_columns(), prepare=True
+        )
+        if moved.fetchone() != (0,):
+            raise ConflictError("what this was decided on has changed: read again and repeat")
     frontiers = {log_id: Frontier.from_bytes(size, bytes(hashes)) for log_id, size, hashes in heads.fetchall()}
     if len(frontiers) < len(batch.log_ids):
         raise UnknownError("a log of this batch does not exist")

@@ -31,6 +31,15 @@ class CommandRecord:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """A stream that must not have moved on from a version when a batch is stored, though the batch doesn't write it."""
+
+    log_id: UUID
+    stream_id: UUID
+    version: int
+
+
+@dataclass(frozen=True)
 class Payload:
     """Sealed bytes too large for an entry, under their SHA-256.
 

@@ -16,6 +16,13 @@ WHERE tenant_id = ANY(%(log_ids)b::uuid[])
 ORDER BY tenant_id
 FOR NO KEY UPDATE;
 
+-- name: moved_on
+-- How many guarded streams have an event after the guarded version. Their logs' heads are locked: none can come any more.
+SELECT count(*)
+FROM unnest(%(log_ids)b::uuid[], %(stream_ids)b::uuid[], %(versions)b::bigint[]) AS guard (tenant_id, stream_id, version)
+WHERE EXISTS (SELECT FROM ledger.stored_events AS e
+              WHERE e.tenant_id = guard.tenant_id AND e.stream_id = guard.stream_id AND e.version > guard.version);
+
 -- name: insert_commands
 -- First of all inserts: that a command is known matters more than the conflicts that follow from it.
 INSERT INTO ledger.commands (tenant_id, issuer, command_id, digest, answer)
