@@ -1,0 +1,165 @@
+"""The logs of one cell as this process reads them: their names, keys and events.
+
+Invariants:
+- A log has one sealer in a process: two would count their sealings apart.
+- What never changes is read once (`once`); everything else is read when it is asked for.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+from uuid import UUID
+
+from domain.errors import RefusedError, UnknownError
+from domain.identifiers import PLATFORM_SLOT, origin
+from domain.message import Recorded
+from domain.transparency.frontier import Frontier
+from infrastructure.clock import Clock
+from infrastructure.entropy import Entropy
+from infrastructure.ids import IdSource, free_slot
+from infrastructure.keys.keyring import Keyring, LogKeys, LogKind
+from infrastructure.keys.sealing import Sealer
+from infrastructure.mapper import SealingMapper
+from infrastructure.postgres.connect import Database
+from infrastructure.postgres.datastore import LedgerDatastore
+from infrastructure.postgres.recorder import LedgerRecorder
+from infrastructure.postgres.records import Log
+
+T = TypeVar("T")
+
+_PAGE = 1000
+_FACTS = 4096
+
+
+class Logbook:
+    """Reads of all logs of one cell."""
+
+    def __init__(self, database: Database, keyring: Keyring, *, clock: Clock, ids: IdSource, entropy: Entropy) -> None:
+        self.clock = clock
+        self.ids = ids
+        self.entropy = entropy
+        self.keyring = keyring
+        self._database = database
+        self._datastore = LedgerDatastore(database.conninfo)
+        self.recorder = LedgerRecorder(self._datastore)
+        self.mapper = SealingMapper(self._sealer)
+        self._sealers: dict[UUID, Sealer] = {}
+        self._logs: dict[UUID, Log] = {}
+        self._facts: dict[tuple[str, object], Any] = {}
+        self._lock = threading.Lock()
+
+    def create_log(self, kind: LogKind, host: str) -> tuple[Log, LogKeys]:
+        """Make an empty log: id, slot and keys. The keys are durable before the log exists."""
+        slot = PLATFORM_SLOT
+        if kind is not LogKind.PLATFORM:
+            slot = free_slot(frozenset(log.slot for log in self.recorder.logs()), self.ids)
+        log_id = self.ids.uuid(self.clock.now_ms())
+        keys = self.keyring.create(log_id, kind)
+        log = self.recorder.create_log(log_id, slot, origin(host, slot))
+        self._logs[log_id] = log
+        return log, keys
+
+    def logs(self) -> tuple[Log, ...]:
+        """Return all logs, by slot."""
+        found = tuple(self.recorder.logs())
+        self._logs.update({log.log_id: log for log in found})
+        return found
+
+    def log(self, log_id: UUID) -> Log:
+        """Return one log.
+
+        Raises:
+            UnknownError: when there is none.
+        """
+        if log_id not in self._logs:
+            self._logs[log_id] = self.recorder.log(log_id)
+        return self._logs[log_id]
+
+    def platform(self) -> Log:
+        """Return the platform log.
+
+        Raises:
+            RefusedError: before genesis.
+        """
+        for known in (self._logs.values, self.logs):  # a log's slot never changes: ask the database at most once
+            for log in known():
+                if log.slot == PLATFORM_SLOT:
+                    return log
+        raise RefusedError("this ledger has no genesis yet; run `enclave-ledger init` first")
+
+    def attached(self, log_id: UUID, stream_id: UUID, digest: str) -> bytes:
+        """Return the bytes that were stored under a digest.
+
+        Raises:
+            UnknownError: when there are none.
+        """
+        sealed = self.recorder.find_payload(log_id, bytes.fromhex(digest))
+        if sealed is None:
+            raise UnknownError("no payload is stored under this digest")
+        return self._sealer(log_id).open_payload(stream_id, sealed)
+
+    def stream(self, log_id: UUID, stream_id: UUID) -> tuple[Recorded, ...]:
+        """Return a stream's events, in order. Their leaf index is not looked up."""
+        events = self.recorder.select_events(stream_id, log_id=log_id)
+        return tuple(self.mapper.to_domain_event(stored) for stored in events)
+
+    def history(self, log_id: UUID, *, first: int = 0, size: int | None = None) -> Iterator[Recorded]:
+        """Yield a log's events in leaf order, from a leaf index up to a size (a count; None: what it holds now)."""
+        end = self.head(log_id).size if size is None else size
+        while first < end:
+            page = self.recorder.entries(log_id, first, min(_PAGE, end - first))
+            if not page:
+                return
+            for stored in page:
+                yield self.mapper.opened(stored)
+            first = page[-1].leaf_index + 1
+
+    def at(self, log_id: UUID, leaf_index: int) -> Recorded:
+        """Return one event by its place.
+
+        Raises:
+            UnknownError: when the log is not that long.
+        """
+        for recorded in self.history(log_id, first=leaf_index, size=leaf_index + 1):
+            return recorded
+        raise UnknownError("the log has no entry at that index")
+
+    def once(self, kind: str, name: object, read: Callable[[], T]) -> T:
+        """Return a fact that never changes once it is there: read at the first call, then remembered.
+
+        Args:
+            kind: what sort of fact it is.
+            name: which one, within its kind.
+            read: reads it; what it raises is not remembered.
+        """
+        if (kind, name) not in self._facts:
+            self._facts[kind, name] = read()
+            if len(self._facts) > _FACTS:
+                self._facts.pop(next(iter(self._facts)))
+        found: T = self._facts[kind, name]
+        return found
+
+    def head(self, log_id: UUID) -> Frontier:
+        """Return a log's size and frontier."""
+        return self.recorder.head(log_id)
+
+    @property
+    def conninfo(self) -> str:
+        """Return the connection string of the database. It may hold a password: never show it."""
+        return self._database.conninfo
+
+    @property
+    def datastore(self) -> LedgerDatastore:
+        """Return the connections of this process."""
+        return self._datastore
+
+    def _sealer(self, log_id: UUID) -> Sealer:
+        """Return the one sealer of a log in this process: two would count their sealings apart."""
+        with self._lock:
+            sealer = self._sealers.get(log_id)
+            if sealer is None:
+                keys = self.keyring.get(log_id)
+                size = self.recorder.head(log_id).size
+                sealer = Sealer(self.log(log_id).origin, keys.data_key, self.entropy, sealed_before=size)
+                self._sealers[log_id] = sealer
+            return sealer

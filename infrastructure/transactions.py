@@ -1,0 +1,82 @@
+"""What a command hands to the ledger with its events, and what it gets back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from domain.canonical import canonical, parse_canonical
+from domain.errors import ConflictError
+from domain.message import Recorded
+from domain.payloads import StoredPayload
+from infrastructure.postgres.records import CommandKnownError, CommandRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that may be repeated: who, its id, the digest of its body, and the answer that every repeat gets."""
+
+    log_id: UUID
+    issuer: str
+    command_id: str
+    body: bytes
+    answer: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Bytes too large for an entry, for a stream; sealed under its key and stored under H(sealed bytes)."""
+
+    log_id: UUID
+    digest: bytes
+    sealed: bytes
+    plaintext_digest: bytes
+
+    def reference(self) -> StoredPayload:
+        """Return what an event says of it."""
+        return StoredPayload(
+            digest=self.digest.hex(), size_bytes=len(self.sealed), plaintext_digest=self.plaintext_digest.hex()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A command's answer; `recorded` is empty when it is a repeat of one that was carried out before."""
+
+    answer: Mapping[str, Any]
+    recorded: tuple[Recorded, ...]
+
+
+def command_record(command: Command) -> CommandRecord:
+    """Return the row that is written in the transaction of the command's events."""
+    digest = sha256(command.body).digest()
+    return CommandRecord(command.log_id, command.issuer, command.command_id, digest, canonical(dict(command.answer)))
+
+
+def repeated(command: Command | None, error: CommandKnownError) -> Answer:
+    """Return the first answer of a command that was carried out before.
+
+    Raises:
+        ConflictError: when it is a claim that was known, or the command's id came with another body.
+    """
+    for known in error.known:
+        if command and (known.log_id, known.issuer, known.command_id) == (
+            command.log_id,
+            command.issuer,
+            command.command_id,
+        ):
+            return Answer(same_answer(command, known), ())
+    raise ConflictError("that name is taken already") from None
+
+
+def same_answer(command: Command, known: CommandRecord) -> Mapping[str, Any]:
+    """Return a known command's answer.
+
+    Raises:
+        ConflictError: when its id came with another body.
+    """
+    if known.digest != sha256(command.body).digest():
+        raise ConflictError("this command id was used before with another body")
+    answer: Mapping[str, Any] = parse_canonical(known.answer)
+    return answer
