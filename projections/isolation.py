@@ -1,7 +1,7 @@
 """Where each enclave of one log lived, what was measured, and that it is gone: the isolation state.
 
 Invariants:
-- `zeroed` is true only after a RuntimeReset entry that the node reported; without one an enclave is never shown as gone.
+- `zeroed` is true only after a RuntimeReset that the node reported; without one an enclave is never shown as gone.
 - Rows speak of the log's own executions only.
 """
 

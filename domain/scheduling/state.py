@@ -271,8 +271,9 @@ def _when_phase(phase: str) -> Any:
             until = view.get("until_ms", live.until_ms)
             state.live[view["execution_id"]] = Live(live.slot, live.queued, live.node, live.resident, until, phase)
         if phase != "reserved":
-            if live is not None:
+            if live is not None and live.queued.attempt == _newest_attempt(state, live.key):
                 state.ran.add(live.key)
+                state.again.pop(live.key, None)  # a partner failed a moment before: now the attempt can't be repeated
             state.over.discard(view["execution_id"])  # it holds inputs: it ends by itself, or by its window
 
     return handle

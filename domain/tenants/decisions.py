@@ -118,7 +118,8 @@ def revoke_principal(tenant: Tenant, kid: str, reason: str, signatures: Sequence
     """
     if kid not in tenant.principals:
         raise UnknownError("no such key is enrolled")
-    left = {p.person for p in tenant.principals.values() if p.role == "admin" and p.kid != kid}
+    govern = [p for p in tenant.principals.values() if p.role in tenant.admins and p.statement_type == GOVERNANCE]
+    left = {principal.person for principal in govern if principal.kid != kid}
     if len(left) < tenant.threshold:
         raise RefusedError(f"{len(left)} admins would be left, and {tenant.threshold} have to sign")
     require_threshold(

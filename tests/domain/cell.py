@@ -1,0 +1,121 @@
+"""A cell in memory: records events, folds their views and settles, as a decider does; keeps all that was recorded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from domain.identifiers import node_stream, stream_of, uuid7
+from domain.message import Event, Recorded
+from domain.nodes.events import NodeDrained, NodeEnrolled
+from domain.platform.events import Genesis, LevelsAdopted, Ticked
+from domain.policies.facts import NodeFacts
+from domain.policies.kinds import Policy
+from domain.scheduling.decide import INERT_KINDS, Decision, decide
+from domain.scheduling.state import Scheduling
+from domain.scheduling.views import View, view_of
+from domain.tenants.events import PolicyAdopted
+from tests.domain import samples
+
+LEVELS = ("Disaster", "Finance")
+PLATFORM = 0
+MAX_ROUNDS = 500
+
+
+def log_of(slot: int) -> UUID:
+    """Return the log of a slot."""
+    return uuid7(1_700_000_000_000, slot)
+
+
+@dataclass
+class Cell:
+    """Everything that was recorded, in feed order, and the scheduler's state folded from it."""
+
+    clock_ms: int = samples.NOW
+    state: Scheduling = field(default_factory=Scheduling)
+    feed: list[tuple[int, Recorded]] = field(default_factory=list)
+    views: list[View] = field(default_factory=list)
+    decided: list[tuple[int, tuple[Decision, ...]]] = field(default_factory=list)
+    leaves: dict[int, int] = field(default_factory=dict)
+    versions: dict[tuple[int, UUID], int] = field(default_factory=dict)
+    cause: View | None = None
+    causes: dict[int, View] = field(default_factory=dict)
+    watch: Callable[[int, Event, bool], None] | None = None
+
+    def begin(self, levels: tuple[str, ...] = LEVELS) -> "Cell":
+        """Record the genesis and the levels."""
+        genesis = Genesis(
+            cell=0, host=samples.HOST, origin=f"{samples.HOST}/t/0", root_scope="r", root_origin="r", engine="e"
+        )
+        self.record(PLATFORM, log_of(PLATFORM), genesis)
+        self.record(PLATFORM, log_of(PLATFORM), LevelsAdopted(version=1, domains=levels, statements=()))
+        return self
+
+    def record(self, slot: int, stream: UUID, event: Event, *, by_decider: bool = False) -> Recorded:
+        """Store an event at its stream's next version and fold its view."""
+        leaf, version = self.leaves.get(slot, -1) + 1, self.versions.get((slot, stream), -1) + 1
+        self.leaves[slot], self.versions[slot, stream] = leaf, version
+        stored = Recorded(log_of(slot), leaf, stream, version, self.clock_ms, event, len(self.feed).to_bytes(32, "big"))
+        if self.watch is not None:
+            self.watch(slot, event, by_decider)
+        self.feed.append((slot, stored))
+        self.views.append(view_of(stored, slot))
+        if self.cause is None or self.views[-1]["kind"] not in INERT_KINDS:
+            self.cause = self.views[-1]
+        self.state.fold(self.views[-1])
+        return stored
+
+    def on(self, slot: int, prefixed_id: str, *events: Event) -> None:
+        """Record events of a workload or execution."""
+        for event in events:
+            self.record(slot, stream_of(prefixed_id), event)
+
+    def settle(self) -> int:
+        """Decide until nothing more can be decided; every decision names the version that its stream expects."""
+        for rounds in range(MAX_ROUNDS):
+            decisions = decide(self.state, self.cause, samples.ENGINE) if self.cause else ()
+            if not decisions:
+                self.cause = None
+                return rounds
+            assert self.cause is not None
+            self.decided.append((len(self.feed), decisions))
+            self.causes[len(self.feed)] = self.cause
+            for decision in decisions:
+                assert decision.version == self.versions.get((decision.slot, decision.stream_id), -1) + 1, (
+                    "an event would be lost"
+                )
+                self.record(decision.slot, decision.stream_id, decision.event, by_decider=True)
+        raise AssertionError("the decider does not come to rest")
+
+    def advance(self, by_ms: int) -> None:
+        """Let time pass; tick at every instant that something waits for, as a punctual decider does."""
+        until = self.clock_ms + by_ms
+        while (due := self.state.due_ms()) is not None and due <= until:
+            self.clock_ms = max(self.clock_ms, due)
+            if due > self.state.now_ms:
+                self.record(PLATFORM, log_of(PLATFORM), Ticked(due_ms=due))
+            assert self.settle(), "an instant was due and nothing was decided"
+        self.clock_ms = until
+
+    def join(self, facts: NodeFacts) -> None:
+        """Enrol a node."""
+        enrolled = NodeEnrolled(
+            facts=facts, kid=samples.KID, public_key=samples.hexed(1), credential={},
+            credential_digest=samples.hexed(2), acceptance="a.b.c",
+        )  # fmt: skip
+        self.record(PLATFORM, node_stream(facts.node), enrolled)
+
+    def drain(self, name: str) -> None:
+        """Drain a node."""
+        drained = samples.SAMPLES_BY_TOPIC[NodeDrained.TOPIC].model_copy(update={"node": name})
+        self.record(PLATFORM, node_stream(name), drained)
+
+    def adopt(self, slot: int, policy: Policy) -> None:
+        """Put a tenant's policy in force."""
+        number = self.state.policy_of(slot)[0] + 1
+        self.record(
+            slot, log_of(slot), PolicyAdopted(version=number, policy=policy, digest=policy.digest(), statements=())
+        )
+
+    def events_of(self, slot: int) -> list[Event]:
+        """Return what one log holds."""
+        return [stored.event for owner, stored in self.feed if owner == slot]

@@ -1,0 +1,364 @@
+"""A slow second scheduler: the rules read again, naively, over events; every choice by brute force.
+
+It is told each event before it is folded elsewhere, and says where the decider broke a promise.
+"""
+
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from domain.executions import events as executions
+from domain.message import Event
+from domain.nodes.events import NodeDrained, NodeEnrolled
+from domain.platform.events import LevelsAdopted
+from domain.policies import kinds
+from domain.policies.facts import NodeFacts, WorkloadFacts
+from domain.tenants.events import PolicyAdopted
+from domain.workloads import events as workloads
+
+MAX_REPLACEMENTS = 3
+EU = {"DEU", "FRA", "ESP"}
+"""The members that these tests use."""
+
+Rules = tuple[kinds.Rule, ...]
+
+
+def workload_ok(rules: Rules, facts: WorkloadFacts, at_ms: int) -> bool:
+    """Tell whether the rules about the workload alone hold."""
+    for rule in rules:
+        if isinstance(rule, kinds.MaximumBounds):
+            mine, most = facts.bounds, rule.bounds
+            if mine.memory_bytes > most.memory_bytes or mine.fuel > most.fuel or mine.wall_ms > most.wall_ms:
+                return False
+        if isinstance(rule, kinds.Validity) and not rule.from_ms <= at_ms < rule.until_ms:
+            return False
+        if isinstance(rule, kinds.DomainBesideTrigger) and (facts.domain, facts.trigger) == (rule.domain, rule.trigger):
+            return False
+    return True
+
+
+def broken_by_node(rules: Rules, facts: WorkloadFacts, node: NodeFacts) -> set[str]:
+    """Return the rules that a node breaks by its own facts."""
+    broken: set[str] = set()
+    if not set(facts.required_attributes) <= set(node.attributes):
+        broken.add("attributes")
+    if node.memory_bytes < facts.bounds.memory_bytes:
+        broken.add("node_size")
+    if node.admits is not None and facts.dao not in node.admits:
+        broken.add("admission")
+    return broken | {rule.kind for rule in rules if _breaks(rule, facts, node)}
+
+
+def _breaks(rule: kinds.Rule, facts: WorkloadFacts, node: NodeFacts) -> bool:
+    if isinstance(rule, kinds.Evidence):
+        return node.evidence_class not in rule.classes and rule.domain in {None, facts.domain}
+    if isinstance(rule, kinds.InCountry):
+        inside = set(rule.countries) or (EU if facts.jurisdiction == "EU" else {facts.jurisdiction})
+        holds = node.country in inside
+    elif isinstance(rule, kinds.Operators):
+        holds = node.operator not in rule.forbidden and (not rule.allowed or node.operator in rule.allowed)
+    elif isinstance(rule, kinds.NoColocation):
+        friends = {facts.dao, *(rule.authorised or ())}
+        holds = not rule.exclusive or (node.admits is not None and set(node.admits) <= friends)
+    else:
+        return isinstance(rule, kinds.IndependentAttestations) and not node.platform_ids
+    return not holds or not node.platform_ids
+
+
+def may_share(rules: Rules, facts: WorkloadFacts, other: WorkloadFacts) -> bool:
+    """Tell whether one party's rules let the other live beside it."""
+    if set(facts.forbid_tags) & set(other.tags):
+        return False
+    for rule in rules:
+        if isinstance(rule, kinds.NoColocation):
+            if rule.authorised is not None and other.dao not in {facts.dao, *rule.authorised}:
+                return False
+            if other.domain in rule.domains or set(rule.tags) & set(other.tags):
+                return False
+        if isinstance(rule, kinds.DomainBesideTrigger):
+            for domain, trigger in ((facts.domain, other.trigger), (other.domain, facts.trigger)):
+                if (domain, trigger) == (rule.domain, rule.trigger):
+                    return False
+    return True
+
+
+def apart(nodes: tuple[NodeFacts, ...], distinct: set[str]) -> bool:
+    """Tell whether nodes differ pairwise, all of them with a platform id when there are several."""
+    if not all(node.platform_ids for node in nodes):
+        return len(nodes) == 1
+    for one, other in combinations(nodes, 2):
+        if set(one.platform_ids) & set(other.platform_ids):
+            return False
+        if any(getattr(one, name) == getattr(other, name) for name in distinct - {"platform"}):
+            return False
+    return True
+
+
+@dataclass
+class Waiting:
+    """One in the queue."""
+
+    slot: int
+    queued: workloads.WorkloadQueued
+    arrived: int
+
+
+@dataclass
+class Living:
+    """One that holds a place."""
+
+    slot: int
+    queued: workloads.WorkloadQueued
+    node: str
+    rules: Rules
+    until_ms: int
+    status: str = "reserved"
+
+
+@dataclass
+class SlowScheduler:
+    """What there is, from events alone."""
+
+    now_ms: int = 0
+    levels: tuple[str, ...] = ()
+    nodes: dict[str, NodeFacts] = field(default_factory=dict)
+    drained: set[str] = field(default_factory=set)
+    policies: dict[int, tuple[int, Rules]] = field(default_factory=dict)
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    living: dict[str, Living] = field(default_factory=dict)
+    known: dict[str, Living] = field(default_factory=dict)
+    queued: dict[str, workloads.WorkloadQueued] = field(default_factory=dict)
+    slots: dict[str, int] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
+    given: set[tuple[str, int]] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    replaced: dict[str, int] = field(default_factory=dict)
+    faulted: dict[str, bool] = field(default_factory=dict)
+    arrivals: int = 0
+
+    def rules_of(self, waiting: Waiting) -> Rules:
+        """Return tenant's and clause's rules together."""
+        return (*self.policies.get(waiting.slot, (0, ()))[1], *waiting.queued.clause_rules)
+
+    def level(self, waiting: Waiting) -> int:
+        """Return the priority level; 0 is served first."""
+        order = [*self.levels, waiting.queued.facts.domain]
+        return order.index(waiting.queued.facts.domain)
+
+    def candidates(self, rules: Rules, facts: WorkloadFacts) -> list[NodeFacts]:
+        """Return the nodes whose own facts fit."""
+        there = [node for name, node in sorted(self.nodes.items()) if name not in self.drained]
+        return [node for node in there if not broken_by_node(rules, facts, node)]
+
+    def choices(self, rules: Rules, nodes: list[NodeFacts]) -> bool:
+        """Tell whether enough of the nodes are independent of each other, by trying every combination."""
+        asked = [rule for rule in rules if isinstance(rule, kinds.IndependentAttestations)]
+        count = max([rule.count for rule in asked], default=1)
+        distinct: set[str] = {name for rule in asked for name in rule.distinct}
+        return any(apart(some, distinct) for some in combinations(nodes, count))
+
+    def ever(self, waiting: Waiting) -> bool:
+        """Tell whether nodes' own facts would ever let it run."""
+        rules = self.rules_of(waiting)
+        return self.choices(rules, self.candidates(rules, waiting.queued.facts))
+
+    def shape(self, waiting: Waiting) -> str:
+        """Return what equal workloads share: tenant, facts and rules, one said twice counted once."""
+        own = self.policies.get(waiting.slot, (0, ()))[1]
+        added = [rule for rule in waiting.queued.clause_rules if rule not in own]
+        return repr((waiting.slot, waiting.queued.facts, own, added))
+
+    def room(self, rules: Rules, facts: WorkloadFacts, node: NodeFacts) -> bool:
+        """Tell whether a node has room beside everybody who lives there."""
+        there = [living for living in self.living.values() if living.node == node.node]
+        if len(there) >= node.slots:
+            return False
+        if (
+            sum(living.queued.facts.bounds.memory_bytes for living in there) + facts.bounds.memory_bytes
+            > node.memory_bytes
+        ):
+            return False
+        return all(
+            may_share(rules, facts, living.queued.facts) and may_share(living.rules, living.queued.facts, facts)
+            for living in there
+        )
+
+    def placeable(self, waiting: Waiting) -> bool:
+        """Tell whether it could be placed right now."""
+        rules, facts = self.rules_of(waiting), waiting.queued.facts
+        if not workload_ok(rules, facts, self.now_ms):
+            return False
+        return self.choices(rules, [n for n in self.candidates(rules, facts) if self.room(rules, facts, n)])
+
+    def take(self, slot: int, event: Event, *, by_decider: bool) -> None:
+        """Take one event in and check what it promises."""
+        if by_decider and isinstance(event, workloads.Decided):
+            assert event.tick == self.now_ms // 1000, "time went back, or ahead"
+        self._of_the_cell(slot, event)
+        self._executed(event)
+        match event:
+            case workloads.WorkloadQueued():
+                self._queued(slot, event, by_decider=by_decider)
+            case workloads.WorkloadPlaced():
+                self._placed(slot, event)
+            case workloads.WorkloadDenied():
+                self._denied(event, by_decider=by_decider)
+                self._ended(event.workload_id)
+            case workloads.WorkloadExpired():
+                assert self.waiting[event.workload_id].queued.not_after_ms <= self.now_ms, "expired too early"
+                self._ended(event.workload_id)
+            case workloads.WorkloadCancelled():
+                self._ended(event.workload_id)
+            case workloads.WorkloadDeferred():
+                self._deferred(self.waiting[event.workload_id])
+            case executions.ExecutionReserved():
+                self._reserved(event)
+
+    def _of_the_cell(self, slot: int, event: Event) -> None:
+        match event:
+            case LevelsAdopted():
+                self.levels = event.domains
+            case NodeEnrolled():
+                self.nodes[event.facts.node] = event.facts
+                self.drained.discard(event.facts.node)
+            case NodeDrained():
+                self.drained.add(event.node)
+            case PolicyAdopted():
+                self.policies[slot] = (event.version, event.policy.rules)
+
+    def _deferred(self, waiting: Waiting) -> None:
+        assert not self.placeable(waiting), "deferred, and there is a place"
+        earlier = [other for other in self.waiting.values() if other.arrived < waiting.arrived]
+        assert self.shape(waiting) not in map(self.shape, earlier), "one of a class is told, not all"
+        self.told.add(waiting.queued.workload_id)
+
+    def _queued(self, slot: int, event: workloads.WorkloadQueued, *, by_decider: bool) -> None:
+        workload = event.workload_id
+        assert workload not in self.ended, "queued again after its end"
+        if by_decider:
+            assert workload not in self.held, "queued after a fault without governance"
+            assert workload not in self.waiting, "queued twice"
+            assert (workload, event.attempt - 1) not in self.given, "placed again after inputs were released"
+            self.replaced[workload] = self.replaced.get(workload, 0) + 1
+            assert self.replaced[workload] <= MAX_REPLACEMENTS
+            before = self.queued[workload]
+            assert event == before.model_copy(update={"attempt": before.attempt + 1}), "another workload"
+        self.held.discard(workload)
+        self.told.discard(workload)
+        self.arrivals += 1
+        self.waiting[workload] = Waiting(slot, event, self.arrivals)
+        self.queued[workload] = event
+        self.slots[workload] = slot
+
+    def _placed(self, slot: int, event: workloads.WorkloadPlaced) -> None:
+        workload = event.workload_id
+        assert workload not in self.held, "placed after a fault without a new queueing"
+        waiting = self.waiting[workload]
+        assert event.attempt == waiting.queued.attempt
+        self._check_order(waiting)
+        rules, facts = self.rules_of(waiting), waiting.queued.facts
+        assert waiting.queued.not_after_ms > self.now_ms, "placed after its time"
+        assert workload_ok(rules, facts, self.now_ms), "its own rules do not hold"
+        assert event.policy_version == self.policies.get(slot, (0, ()))[0]
+        chosen = tuple(self.nodes[place.node] for place in event.places)
+        for node in chosen:
+            assert node.node not in self.drained, "placed on a drained node"
+            assert not broken_by_node(rules, facts, node), "a rule over the node does not hold"
+            assert self.room(rules, facts, node), "no room, or somebody who may not be there"
+        asked = [rule for rule in rules if isinstance(rule, kinds.IndependentAttestations)]
+        assert len(chosen) == max([rule.count for rule in asked], default=1), "all or none"
+        assert apart(chosen, {name for rule in asked for name in rule.distinct}), "not independent"
+        del self.waiting[workload]
+        self.told.discard(workload)
+        for place in event.places:
+            assert place.execution_id not in self.known, "an execution id is used once"
+            living = Living(slot, waiting.queued, place.node, rules, 0)
+            self.living[place.execution_id] = self.known[place.execution_id] = living
+
+    def _check_order(self, placed: Waiting) -> None:
+        mine = (self.level(placed), placed.arrived)
+        for other in self.waiting.values():
+            if (self.level(other), other.arrived) < mine:
+                assert not self.placeable(other), "somebody who comes first was passed"
+
+    def _reserved(self, event: executions.ExecutionReserved) -> None:
+        living = self.living[event.execution_id]
+        assert living.node == event.node
+        assert event.limits == living.queued.facts.bounds
+        assert event.until_ms > self.now_ms
+        living.until_ms = event.until_ms
+
+    def _denied(self, event: workloads.WorkloadDenied, *, by_decider: bool) -> None:
+        if not by_decider or event.gate != "queue":
+            return
+        waiting = self.waiting[event.workload_id]
+        rules, facts = self.rules_of(waiting), waiting.queued.facts
+        without = tuple(rule for rule in rules if rule.kind != event.rule)
+        assert event.have
+        assert event.need
+        if not workload_ok(rules, facts, self.now_ms):
+            one_less = [tuple(r for r in rules if r is not rule) for rule in rules if rule.kind == event.rule]
+            assert workload_ok(without, facts, self.now_ms) or len({r.kind for r in rules}) > 1
+            assert one_less, "the rule named is none of the policy's"
+            assert not workload_ok(tuple(r for r in rules if r.kind == event.rule), facts, self.now_ms), "not true"
+            return
+        assert not self.ever(waiting), "denied, and it could be placed"
+        there = [node for name, node in self.nodes.items() if name not in self.drained]
+        broken = [broken_by_node(rules, facts, node) for node in there]
+        counts = {rule: sum(rule in some for some in broken) for rule in set().union(*broken)}
+        assert event.nodes == len(there)
+        assert {item.rule: item.nodes for item in event.filtered} == counts
+        if event.rule != "independent_attestations" or not self.candidates(rules, facts):
+            assert counts[event.rule] == max(counts.values()), "not the dominant rule"
+        if {rule.kind for rule in rules} == set(counts) == {event.rule}:
+            assert self.choices(without, self.candidates(without, facts)), (
+                f"dropping the rule changes nothing: {event} {rules}"
+            )
+
+    def _ended(self, workload: str) -> None:
+        assert workload not in self.ended, "it ended twice"
+        self.ended.add(workload)
+        self.waiting.pop(workload, None)
+        self.told.discard(workload)
+
+    def _executed(self, event: Event) -> None:
+        match event:
+            case executions.InputsReleased():
+                execution = self.known[event.execution_id]
+                execution.status = "released"
+                self.given.add((execution.queued.workload_id, execution.queued.attempt))
+            case executions.ExecutionCompleted():
+                self.known[event.execution_id].status = "completed"
+            case executions.ExecutionFaulted():
+                execution = self.known[event.execution_id]
+                assert execution.status == "released", "a fault of something that does not run"
+                execution.status = "faulted"
+                self.faulted[event.execution_id] = False
+                workload = execution.queued.workload_id
+                if self.queued[workload].attempt == execution.queued.attempt:
+                    self.held.add(workload)
+                    assert workload not in self.waiting, "an attempt waits and runs"
+            case executions.ExecutionAbandoned():
+                execution = self.living.pop(event.execution_id)
+                assert execution.status == "reserved", "abandoned, and it holds inputs"
+                execution.status = "abandoned"
+            case executions.RuntimeReset():
+                execution = self.living.pop(event.execution_id)
+                assert execution.status in {"completed", "faulted"}
+                execution.status += " and reset"
+
+    def check_at_rest(self) -> None:
+        """Check that nothing more can be decided."""
+        heads: dict[str, Waiting] = {}
+        for name, waiting in self.waiting.items():
+            assert not self.placeable(waiting), f"{name} waits, and there is a place"
+            assert waiting.queued.not_after_ms > self.now_ms, f"{name} waits past its time"
+            if set(self.nodes) - self.drained:
+                assert self.ever(waiting), f"{name} can never be placed and waits"
+            shape = self.shape(waiting)
+            if shape not in heads or heads[shape].arrived > waiting.arrived:
+                heads[shape] = waiting
+        for head in heads.values():
+            assert head.queued.workload_id in self.told, "the head of a class was never told that it waits"
+        for name, living in self.living.items():
+            assert living.until_ms > self.now_ms, f"{name} holds a place past its window"

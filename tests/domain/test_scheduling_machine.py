@@ -1,0 +1,335 @@
+"""The scheduler against a slow one, over whatever may happen in a cell, in any order."""
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from domain.bounds import MEBIBYTE, Bounds
+from domain.cacs import events as cacs
+from domain.canonical import canonical
+from domain.executions import events as executions
+from domain.identifiers import uuid7, workload_id
+from domain.message import Event
+from domain.platform import events as platform
+from domain.policies import kinds
+from domain.policies.kinds import Policy
+from domain.scheduling.decide import decide
+from domain.scheduling.state import Scheduling
+from domain.time import MINUTE_MS
+from domain.workloads import events as workloads
+from tests.domain import samples
+from tests.domain.cell import LEVELS, Cell, log_of
+from tests.domain.samples import node
+from tests.domain.slow_scheduler import Living, SlowScheduler
+
+SLOTS = (11, 12, 13)
+DAOS = {11: ("AlphaDAO", "DEU"), 12: ("BetaDAO", "FRA"), 13: ("GammaDAO", "EU")}
+NODES = (
+    node("n1", country="DEU", operator="o1", vendor="amd", slots=2, memory_bytes=3 * MEBIBYTE),
+    node("n2", country="FRA", operator="o2", vendor="amd", slots=2, memory_bytes=4 * MEBIBYTE, attributes=("gpu",)),
+    node("n3", country="ESP", operator="o6", vendor="intel", slots=2, memory_bytes=8 * MEBIBYTE),
+    node("n4", country="DEU", operator="o3", vendor="intel", slots=1, platform_ids=()),
+    node("n5", country="DEU", operator="o4", vendor="amd", slots=2, platform_ids=("amd:n1",)),
+    node("n6", country="FRA", operator="o5", vendor="arm", slots=1, admits=("BetaDAO",), evidence_class="vendor"),
+)
+TWO = kinds.IndependentAttestations(kind="independent_attestations", count=2, distinct=("operator",))
+THREE = kinds.IndependentAttestations(kind="independent_attestations", count=3, distinct=("platform", "operator"))
+TIMES = st.sampled_from([0, 1, 999, 5_000, MINUTE_MS, 12 * MINUTE_MS, 60 * MINUTE_MS])
+
+
+def rules() -> st.SearchStrategy[kinds.Rule]:
+    """Return one rule among those that change what can be placed."""
+    some: list[kinds.Rule] = [
+        kinds.InCountry(kind="in_country"),
+        kinds.InCountry(kind="in_country", countries=("FRA", "ESP")),
+        kinds.Operators(kind="operators", forbidden=("o1",)),
+        kinds.NoColocation(kind="no_colocation", authorised=()),
+        kinds.NoColocation(kind="no_colocation", authorised=("AlphaDAO",)),
+        kinds.NoColocation(kind="no_colocation", authorised=("BetaDAO",), exclusive=True),
+        kinds.NoColocation(kind="no_colocation", domains=("Finance",), tags=("x",)),
+        TWO,
+        THREE,
+        kinds.DomainBesideTrigger(kind="domain_beside_trigger", domain="Finance", trigger="t"),
+        kinds.Evidence(kind="evidence", classes=("vendor",), domain="Finance"),
+        kinds.Validity(kind="validity", from_ms=0, until_ms=samples.NOW + 20 * MINUTE_MS),
+        kinds.MaximumBounds(kind="maximum_bounds", bounds=Bounds(memory_bytes=MEBIBYTE, fuel=10**9, wall_ms=MINUTE_MS)),
+    ]
+    return st.sampled_from(some)
+
+
+workload_shapes = st.fixed_dictionaries(
+    {
+        "resource_class": st.sampled_from(["Disaster::A@v1", "Finance::B@v1", "Planning::C@v1"]),
+        "bounds": st.sampled_from(
+            [Bounds(memory_bytes=size * MEBIBYTE // 2, fuel=1000, wall_ms=MINUTE_MS) for size in (1, 2, 2, 4, 10)]
+        ),
+        "trigger": st.sampled_from([None, None, "t"]),
+        "tags": st.sampled_from([(), (), ("x",), ("y",)]),
+        "forbid_tags": st.sampled_from([(), (), (), ("y",)]),
+        "required_attributes": st.sampled_from([(), (), (), ("gpu",)]),
+    }
+)
+
+
+class Scheduler(RuleBasedStateMachine):
+    """What may happen in a cell. Reports obey the execution's own stream; they may race with the decider."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow = SlowScheduler()
+        self.cell = Cell(watch=self._watch)
+        self.submitted = 0
+        self.resting = True
+        self.sound = True
+
+    def _watch(self, slot: int, event: Event, by_decider: bool) -> None:
+        self.slow.now_ms = max(self.slow.now_ms, self.cell.clock_ms)
+        self.sound = False
+        if by_decider and not isinstance(event, workloads.WorkloadQueued):  # it repeats the clause's own rules
+            _check_silence(slot, event)
+        self.slow.take(slot, event, by_decider=by_decider)
+        self.sound = True
+
+    @initialize()
+    def begin(self) -> None:
+        self.cell.begin()
+        for facts in NODES[:4]:
+            self.cell.join(facts)
+
+    def after(self, settle: bool) -> None:
+        """Settle now, or let more come first."""
+        self.resting = settle
+        if settle:
+            self.cell.settle()
+
+    def of(self, *status: str) -> list[str]:
+        """Return executions with one of these states whose window is open."""
+        return [
+            name
+            for name, living in self.slow.known.items()
+            if living.status in status and living.until_ms > self.cell.clock_ms
+        ]
+
+    @rule(facts=st.sampled_from(NODES), joins=st.sampled_from([True, True, True, False]), settle=st.booleans())
+    def a_node_joins_or_drains(self, facts: Any, joins: bool, settle: bool) -> None:
+        if joins:
+            self.cell.join(facts)
+        elif facts.node in self.slow.nodes:
+            self.cell.drain(facts.node)
+        self.after(settle)
+
+    @rule(slot=st.sampled_from(SLOTS), some=st.lists(rules(), max_size=2), settle=st.booleans())
+    def a_policy_is_adopted(self, slot: int, some: list[kinds.Rule], settle: bool) -> None:
+        self.cell.adopt(slot, Policy(rules=tuple(some)))
+        self.after(settle)
+
+    @rule(
+        slot=st.sampled_from(SLOTS),
+        shape=workload_shapes,
+        clause=st.one_of(st.just([]), st.lists(rules(), max_size=1), st.just([TWO]), st.just([THREE])),
+        patience=st.sampled_from([1_000, 10 * MINUTE_MS, 200 * MINUTE_MS]),
+        copies=st.integers(1, 3),
+        settle=st.booleans(),
+    )
+    def workloads_come(
+        self,
+        slot: int,
+        shape: dict[str, Any],
+        clause: list[kinds.Rule],
+        patience: int,
+        copies: int,
+        settle: bool,
+    ) -> None:
+        dao, jurisdiction = DAOS[slot]
+        for _ in range(copies):
+            self.submitted += 1
+            workload = workload_id(uuid7(self.cell.clock_ms, self.submitted))
+            self.cell.on(
+                slot,
+                workload,
+                samples.queued(
+                    workload_id=workload,
+                    facts=samples.facts(dao=dao, jurisdiction=jurisdiction, **shape),
+                    clause_rules=tuple(clause),
+                    not_after_ms=self.cell.clock_ms + patience,
+                ),
+            )
+        self.after(settle)
+
+    def _pick(self, data: st.DataObject, *status: str) -> tuple[str, Living] | None:
+        names = self.of(*status)
+        if not names:
+            return None
+        name = data.draw(st.sampled_from(names))
+        return name, self.slow.known[name]
+
+    @rule(data=st.data(), settle=st.booleans())
+    def evidence_is_refused(self, data: st.DataObject, settle: bool) -> None:
+        picked = self._pick(data, "reserved")
+        if picked:
+            name, living = picked
+            self.cell.on(living.slot, name, _abandoned(name, "evidence_refused"))
+            self.after(settle)
+
+    @rule(data=st.data(), settle=st.booleans())
+    def provisioning_is_denied(self, data: st.DataObject, settle: bool) -> None:
+        picked = self._pick(data, "reserved")
+        if picked and picked[1].queued.workload_id not in self.slow.ended:
+            name, living = picked
+            self.cell.on(living.slot, name, _abandoned(name, "provisioning_denied"))
+            workload = living.queued.workload_id
+            self.cell.on(living.slot, workload, samples.denied(workload_id=workload, gate="provisioning"))
+            self.after(settle)
+
+    @rule(
+        data=st.data(),
+        settle=st.booleans(),
+        then=st.sampled_from(["stays", "completes", "faults", "completes, is reset", "faults, is reset"]),
+    )
+    def inputs_are_released_and_it(self, data: st.DataObject, settle: bool, then: str) -> None:
+        picked = self._pick(data, "reserved")
+        if picked:
+            self.cell.on(picked[1].slot, picked[0], samples.released(execution_id=picked[0]))
+            self._goes_on(*picked, then)
+            self.after(settle)
+
+    @precondition(lambda self: self.of("released"))
+    @rule(data=st.data(), settle=st.booleans(), then=st.sampled_from(["completes", "faults", "faults, is reset"]))
+    def what_runs(self, data: st.DataObject, settle: bool, then: str) -> None:
+        picked = self._pick(data, "released")
+        if picked:
+            self._goes_on(*picked, then)
+            self.after(settle)
+
+    @precondition(lambda self: self.of("completed", "faulted"))
+    @rule(data=st.data(), settle=st.booleans())
+    def it_is_reset_and_metered(self, data: st.DataObject, settle: bool) -> None:
+        picked = self._pick(data, "completed", "faulted")
+        if picked:
+            self._goes_on(*picked, "is reset")
+            self.after(settle)
+
+    def _goes_on(self, name: str, living: Living, then: str) -> None:
+        if "completes" in then:
+            self.cell.on(living.slot, name, samples.completed(execution_id=name))
+        if "faults" in then:
+            self.cell.on(living.slot, name, samples.fault(execution_id=name))
+        if "reset" in then:
+            self.cell.on(living.slot, name, executions.RuntimeReset(execution_id=name, report="r"), _metered(name))
+
+    @precondition(lambda self: any(not done for done in self.slow.faulted.values()))
+    @rule(data=st.data(), settle=st.booleans(), patience=st.sampled_from([1_000, 30 * MINUTE_MS]))
+    def governance_authorises(self, data: st.DataObject, settle: bool, patience: int) -> None:
+        ready = [n for n, done in self.slow.faulted.items() if not done and self.slow.known[n].status.endswith("reset")]
+        ready = [n for n in ready if self.slow.known[n].queued.workload_id not in self.slow.ended]
+        newest = {n: self.slow.queued[self.slow.known[n].queued.workload_id].attempt for n in ready}
+        ready = [n for n in ready if self.slow.known[n].queued.attempt == newest[n]]
+        if not ready:
+            return
+        name = data.draw(st.sampled_from(ready))
+        living = self.slow.known[name]
+        self.slow.faulted[name] = True
+        queued = self.slow.queued[living.queued.workload_id]
+        again = queued.model_copy(update={"attempt": queued.attempt + 1, "not_after_ms": self.cell.clock_ms + patience})
+        self.slow.replaced.pop(queued.workload_id, None)
+        self.cell.on(living.slot, name, samples.authorized(execution_id=name, workload_id=queued.workload_id))
+        self.cell.on(living.slot, queued.workload_id, again)
+        self.after(settle)
+
+    @precondition(lambda self: len(self.slow.slots) > len(self.slow.ended))
+    @rule(data=st.data(), settle=st.booleans())
+    def a_workload_is_cancelled(self, data: st.DataObject, settle: bool) -> None:
+        workload = data.draw(st.sampled_from([name for name in self.slow.slots if name not in self.slow.ended]))
+        if any(e.queued.workload_id == workload and e.status != "reserved" for e in self.slow.living.values()):
+            return
+        cancelled = workloads.WorkloadCancelled(workload_id=workload, statement="s")
+        self.cell.on(self.slow.slots[workload], workload, cancelled)
+        self.after(settle)
+
+    @rule(by_ms=TIMES)
+    def time_passes_and_the_decider_ticks(self, by_ms: int) -> None:
+        self.cell.settle()
+        self.cell.advance(by_ms)
+        self.cell.settle()
+        self.resting = True
+
+    @rule(by_ms=TIMES, settle=st.booleans())
+    def time_passes_unnoticed(self, by_ms: int, settle: bool) -> None:
+        self.cell.clock_ms += by_ms
+        self.cell.record(11, log_of(11), samples.enrolled())
+        self.after(settle)
+
+    @rule(by_ms=st.integers(1, MINUTE_MS), levels=st.sampled_from([LEVELS, ("Finance",), ("Planning", "Disaster")]))
+    def levels_change_while_the_clock_steps_back(self, by_ms: int, levels: tuple[str, ...]) -> None:
+        self.cell.clock_ms -= by_ms
+        adopted = platform.LevelsAdopted(version=2, domains=levels, statements=())
+        self.cell.record(0, log_of(0), adopted)
+        self.after(settle=True)
+        self.cell.clock_ms += by_ms
+
+    @invariant()
+    def no_node_holds_more_than_it_has(self) -> None:
+        for facts in self.slow.nodes.values():
+            there = [e for e in self.slow.living.values() if e.node == facts.node]
+            sizes = [e.queued.facts.bounds.memory_bytes for e in there]
+            free = self.cell.state.free(facts)
+            assert free == (facts.slots - len(there), facts.memory_bytes - sum(sizes))
+
+    @invariant()
+    def usage_is_what_lives(self) -> None:
+        live = {name: (e.slot, e.node) for name, e in self.cell.state.live.items()}
+        assert live == {name: (e.slot, e.node) for name, e in self.slow.living.items()}
+        assert {workload for _, workload in self.cell.state.waiting} == set(self.slow.waiting)
+
+    @invariant()
+    def at_rest_nothing_more_can_be_decided(self) -> None:
+        if self.resting and self.cell.views:
+            self.slow.check_at_rest()
+            for view in self.cell.views[-20:]:
+                assert decide(self.cell.state, view, samples.ENGINE) == (), "another cause would have decided more"
+
+    def teardown(self) -> None:
+        """Replay everything; then let all time pass: nothing waits or holds a place for ever."""
+        if not (self.cell.views and self.sound):
+            return  # what failed is reported already
+        self.cell.settle()
+        _check_replay(self.cell)
+        for _ in range(40):
+            self.cell.advance(300 * MINUTE_MS)
+        assert not self.cell.state.waiting
+        assert not self.cell.state.live
+        assert self.cell.state.due_ms() is None
+
+
+def _check_silence(slot: int, event: Event) -> None:
+    """Check that a decision names no other tenant, and nodes only where it places."""
+    printed = canonical(event.payload()).decode()
+    others = {name for other, names in DAOS.items() if other != slot for name in (names[0], f"/t/{other}")}
+    assert not [name for name in others if name in printed], f"somebody else is named: {printed}"
+    if not isinstance(event, workloads.WorkloadPlaced | executions.ExecutionReserved):
+        assert not [facts.node for facts in NODES if f'"{facts.node}"' in printed], "a node is named"
+
+
+def _abandoned(name: str, reason: Any) -> Event:
+    return executions.ExecutionAbandoned(execution_id=name, reason=reason)
+
+
+def _metered(name: str) -> Event:
+    return cacs.UsageMetered(execution_id=name, slot_ms=1, memory_mib_ms=1, fuel=1)
+
+
+def _check_replay(cell: Cell) -> None:
+    """Fold the same views again: the same digest at the end, the same decision at each place where one was made."""
+    made = dict(cell.decided)
+    again = Scheduling()
+    for at, view in enumerate(cell.views):
+        if at in made:
+            assert decide(again, cell.causes[at], samples.ENGINE) == made[at]
+        again.fold(view)
+    assert again.digest() == cell.state.digest()
+
+
+TestScheduler = Scheduler.TestCase
+TestScheduler.settings = settings(stateful_step_count=50)

@@ -1,0 +1,25 @@
+"""The operator's view of queue and nodes is the scheduler's own state."""
+
+from projections.scheduling import folded, nodes, queue
+from tests.domain.cell import Cell
+from tests.domain.samples import node
+from tests.domain.test_scheduling_cases import A, B, submit
+
+
+def test_queue_and_nodes_show_who_waits_in_order_and_what_is_free() -> None:
+    cell = Cell().begin()
+    cell.join(node("n1", slots=1))
+    cell.join(node("n2", slots=1, country="FRA"))
+    cell.drain("n2")
+    submit(cell, 1)
+    submit(cell, 2, A, resource_class="Planning::P@v1")
+    submit(cell, 3, B, dao="OtherDAO")
+    state = folded(cell.feed)
+    assert state.digest() == cell.state.digest()
+    assert [(row["slot"], row["level"], row["deferred"]) for row in queue(state)] == [(B, 0, True), (A, 2, True)]
+    shown = {row["node"]: (row["free_slots"], row["drained"], row["country"]) for row in nodes(state)}
+    assert shown == {"n1": (0, False, "DEU"), "n2": (1, True, "FRA")}
+
+
+def test_an_empty_history_has_no_rows() -> None:
+    assert queue(folded([])) == [] == nodes(folded([]))
