@@ -173,7 +173,7 @@ def refuse_retry(
         tenant.principals,
         roles=frozenset(rule.roles),
         threshold=rule.threshold,
-        expected=refusal_claims(tenant, fault, workload),
+        expected=refusal_claims(tenant, execution.id, fault, workload),
         excluded_persons=frozenset({node_operator}),
     )
     return RetryRefused(
@@ -184,13 +184,15 @@ def refuse_retry(
     )
 
 
-def refusal_claims(tenant: Tenant, fault: Recorded, workload: str) -> dict[str, Any]:
+def refusal_claims(tenant: Tenant, execution_id: str, fault: Recorded, workload: str) -> dict[str, Any]:
     """Return what every signatory says when a workload stays held."""
     return {
         "act": "refuse_retry",
         "origin": tenant.origin,
         "workload": workload,
+        "execution": execution_id,
         "fault_leaf_index": fault.leaf_index,
         "fault_entry": fault.leaf_hash.hex(),
+        "policy_version": tenant.policy_version,
         "decision": "refuse",
     }

@@ -59,6 +59,8 @@ def endorse(scope: Tenant, tenant: Tenant, credential: dict[str, Any], signature
     """
     digest = sha256_hex(canonical(credential))
     expected = endorsement_claims(tenant, digest)
+    if len({canonical(dict(signed.payload)) for signed in signatures}) > 1:
+        raise NotAuthorisedError("the endorsements are not over the same payload")
     for signed in signatures:
         principal = scope.principals.get(signed.kid)
         if principal is None or principal.statement_type != ENDORSEMENT or signed.typ != ENDORSEMENT:

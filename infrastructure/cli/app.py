@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    from infrastructure.cli.output import INTERRUPTED, USAGE
+    from infrastructure.cli.output import INTERRUPTED, USAGE, result
 
     try:
         outcome = typer.main.get_command(app).main(args=arguments, prog_name="enclave-ledger", standalone_mode=False)
@@ -52,6 +52,9 @@ def _run(arguments: list[str]) -> int:
         show = getattr(error, "show", None)
         if show is not None:
             show()
+        if "--json" in arguments:
+            text = getattr(error, "format_message", lambda: "")() or "a command is missing"
+            result({"error": text}, as_json=True, lines=[])
         return USAGE
     except Exception as error:  # noqa: BLE001 - the last border: errors become texts and codes
         return _failed(error, as_json="--json" in arguments)
@@ -59,10 +62,16 @@ def _run(arguments: list[str]) -> int:
 
 
 def _failed(error: Exception, *, as_json: bool) -> int:
+    from pydantic import ValidationError
+
     from domain.errors import LedgerError, UnavailableError
     from infrastructure.cli.output import UNAVAILABLE, WRONG, result, say
 
-    if not isinstance(error, LedgerError):
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        text = f"{where or error.title} is malformed: {first['msg']}"
+    elif not isinstance(error, LedgerError):
         if os.environ.get("LEDGER_DEBUG"):
             raise error
         text = f"internal fault ({type(error).__name__}); run again with LEDGER_DEBUG=1 and report what it prints"

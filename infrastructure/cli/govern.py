@@ -7,12 +7,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from domain.errors import MalformedError
+from domain.identifiers import parse_host
 from domain.policies.facts import NodeFacts
 from domain.policies.kinds import MAX_POLICY_BYTES, parse_policy
 from domain.time import DAY_MS
 from infrastructure.cli.output import result, say
 from infrastructure.cli.session import ROOT_KEY, ledger_at, load_wallets, root_wallets
 from infrastructure.client import acts
+from infrastructure.client.signing import check_person
 from infrastructure.commands.clauses import MAX_METADATA_BYTES, read_metadata
 from infrastructure.commands.loading import find_tenant, tenants
 from infrastructure.entropy import SystemEntropy
@@ -26,7 +28,7 @@ MEBIBYTE = 1024 * 1024
 
 def new_key(path: Path, name: str, *, as_json: bool) -> None:
     """Make a wallet."""
-    wallet = wallets.create(path, name, SystemEntropy())
+    wallet = wallets.create(path, check_person(name), SystemEntropy())
     _show_wallet(wallet, path, as_json=as_json)
 
 
@@ -41,8 +43,11 @@ def init(
     data_dir: Path, host: str, keys: Sequence[Path], threshold: int, levels: Sequence[str], *, as_json: bool
 ) -> None:
     """Write the genesis."""
-    data_dir.mkdir(parents=True, exist_ok=True)
     paths = list(keys) or [data_dir / ROOT_KEY]
+    parse_host(host)
+    if threshold > len(paths):
+        raise MalformedError(f"a threshold of {threshold} needs as many wallets: name each with --key FILE")
+    data_dir.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(paths, 1):
         if not path.exists():
             wallets.create(path, f"root-{number}", SystemEntropy())
@@ -187,16 +192,16 @@ def enrol_node(
 ) -> None:
     """Enrol a node and let this installation run it."""
     issuer = root_wallets(data_dir, root_keys)[0]
-    if not key.exists():
-        wallets.create(key, str(facts["node"]), SystemEntropy())
-        say(f"made the node's wallet {key}")
-    wallet = wallets.load(key)
     try:
         known = NodeFacts.model_validate(facts)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise MalformedError(f"node is malformed at {where}: {first['msg']}") from None
+    if not key.exists():
+        wallets.create(key, known.node, SystemEntropy())
+        say(f"made the node's wallet {key}")
+    wallet = wallets.load(key)
     with ledger_at(data_dir) as ledger:
         acts.enrol_node(ledger, wallet, issuer, known)
     remember_node(data_dir, known.node, key)

@@ -210,7 +210,8 @@ def _place_in_line(ledger: Ledger, workload: Row) -> Row:
     if workload["status"] not in {"queued", "waiting"}:
         return {}
     state = Decider(ledger).catch_up()
-    mine = state.waiting.get(workload["workload"])
+    waiting = state.waiting.values()
+    mine = next((one for one in waiting if one.queued.workload_id == workload["workload"]), None)
     if mine is None:
         return {}
     policy = state.effective(mine)[1]
@@ -219,7 +220,7 @@ def _place_in_line(ledger: Ledger, workload: Row) -> Row:
         other.arrived < mine.arrived
         and other.slot == mine.slot
         and other.queued.facts.class_key(state.effective(other)[1], other.slot) == own_class
-        for other in state.waiting.values()
+        for other in waiting
     )
     return {"place": before + 1, "expires_at_ms": mine.queued.not_after_ms}
 

@@ -272,7 +272,7 @@ def refuse_retry(ledger: Ledger, execution_id: str, signatories: Wallets) -> Ans
     """Let a held workload stay held: all signatories sign the same payload."""
     draft = retries.draft_retry(ledger, execution_id, bounds=None, within_ms=None)
     tenant = draft.context.tenant
-    claims = refusal_claims(tenant, draft.fault, draft.context.queued.workload_id)
+    claims = refusal_claims(tenant, execution_id, draft.fault, draft.context.queued.workload_id)
     return retries.refuse(ledger, draft, _govern(ledger, signatories, tenant.did, tenant.origin, claims))
 
 

@@ -36,15 +36,20 @@ def admin_key(wallet: Wallet) -> AdminKey:
 
 
 def person(wallet: Wallet) -> str:
-    """Return the person or machine that a wallet's name stands for in the ledger.
+    """Return the person or machine that a wallet's name stands for in the ledger. Raises as `check_person` does."""
+    return check_person(wallet.name)
+
+
+def check_person(name: str) -> str:
+    """Return a name unchanged, if it can stand for a person or machine in the ledger.
 
     Raises:
-        MalformedError: when the ledger has no such names.
+        MalformedError: when it can't.
     """
     try:
-        return _WORD.validate_python(wallet.name)
+        return _WORD.validate_python(name)
     except ValidationError:
         raise MalformedError(
-            f"the wallet's name {wallet.name[:80]!a} is no name of a person here: it takes a letter, then letters, "
+            f"the wallet's name {name[:80]!a} is no name of a person here: it takes a letter, then letters, "
             "digits, _ . : or - (at most 64)"
         ) from None

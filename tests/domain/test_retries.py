@@ -179,7 +179,7 @@ def test_a_fault_of_an_attempt_that_the_workload_has_gone_on_from_is_not_decided
 
 
 def refuse(*names: str, of: Execution | None = None, operator: str = "nobody", **changes: Any) -> RetryRefused:
-    claims = {**refusal_claims(governed(), FAULT, samples.WORKLOAD), **changes}
+    claims = {**refusal_claims(governed(), samples.EXECUTION, FAULT, samples.WORKLOAD), **changes}
     return refuse_retry(
         governed(),
         of or execution(),
