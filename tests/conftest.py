@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("default", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
-settings.register_profile("soak", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=20_000)
+settings.register_profile(
+    "default", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
+)
+settings.register_profile(
+    "soak", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=20_000
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 ROOT = Path(__file__).resolve().parent.parent

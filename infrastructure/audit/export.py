@@ -15,7 +15,7 @@ from domain.transparency.checkpoint import Checkpoint
 from infrastructure.audit.disclosure import KEYS, keys_document
 from infrastructure.keys.stream_keys import stream_key
 from infrastructure.ledger import Ledger
-from infrastructure.tlog.bundle import write_bundle
+from infrastructure.tlog.bundle import check_free, write_bundle
 from infrastructure.tlog.signing import LogSigner
 
 EVERYTHING = "all"
@@ -37,16 +37,19 @@ def export_bundle(
         log_id: whose log.
         out: a directory that is missing or empty.
         with_keys: "all", or the streams (or workload, execution and CAC ids) whose keys go along, comma-separated.
-            The disclosure is recorded first, and is the last entry of what is exported, or near it.
+            The disclosure is recorded first, and is the last entry of what is exported, or near it. Keys make the
+            bundle its owner's alone (0700, keys.json 0600).
         recipient: who gets the keys.
         progress: called with the number of entries done.
 
     Raises:
         UnknownError: when a stream is not of this log.
+        MalformedError: when a log without entries is to be disclosed, or no stream is named.
         ConflictError: when `out` holds something.
     """
     extra = {}
     if with_keys is not None:
+        check_free(out)  # a disclosure that comes to nothing isn't recorded
         streams = _chosen(ledger, log_id, with_keys)
         _disclose(ledger, log_id, streams, everything=with_keys == EVERYTHING, recipient=recipient)
         extra[KEYS] = _keys(ledger, log_id, streams)
@@ -58,6 +61,7 @@ def export_bundle(
         at_unix_s=ledger.clock.now_ms() // SECOND_MS,
         out=out,
         extra=extra,
+        private=tuple(extra),
         root=frontier.root(),
         progress=progress,
     )
@@ -70,6 +74,8 @@ def log_signer(ledger: Ledger, log_id: UUID) -> LogSigner:
 
 
 def _chosen(ledger: Ledger, log_id: UUID, with_keys: str) -> list[UUID]:
+    if ledger.head(log_id).size == 0:
+        raise MalformedError("the log has no entry yet: there is nothing to disclose")  # its first one must register it
     own = {stream.stream_id for stream in ledger.recorder.streams(log_id)}
     if with_keys == EVERYTHING:
         return sorted(own | {log_id})

@@ -3,6 +3,8 @@
 Invariants:
 - Origin, key commitment and tag are compared before the topic is looked up, in the closed registry (wire formats 1).
 - (stream, version) is dense in leaf order: an entry that was swapped between streams or left out is named.
+- A stream counts as disclosed with the keys of all its generations. Where one is missing, what follows the gap counts
+  as not disclosed; a gap that no undisclosed generation explains refuses.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,33 +14,72 @@ import domain.registry  # noqa: F401 - fills the registry
 from domain.errors import LedgerError, VerificationError
 from domain.message import Recorded, event_from
 from domain.transparency.hashing import leaf_hash
-from infrastructure.keys.sealing import open_with_stream_keys
+from infrastructure.keys.entry import parse_entry
+from infrastructure.keys.sealing import EntryRecord, open_with_stream_keys
 from infrastructure.keys.stream_keys import StreamKey
 
 NO_LOG = UUID(int=0)
 """Log id of events from a bundle: outside the ledger a log is known by its origin only."""
 
 
-def opened_entries(entries: Iterable[bytes], keys: Mapping[bytes, StreamKey], origin: str) -> Iterator[Recorded | None]:
-    """Yield each entry's event, or None where its stream's key was not disclosed.
+class Opener:
+    """Opens the entries of one log.
 
-    Raises:
-        VerificationError: naming the entry that is not what it should be.
+    Args:
+        keys: the disclosed stream keys by tag.
+        origin: the log's origin.
     """
-    versions: dict[UUID, int] = {}
-    for index, entry in enumerate(entries):
-        try:
-            record = open_with_stream_keys(entry, keys, origin=origin)
-            if record is None:
-                yield None
-                continue
-            event = event_from(record.topic, record.event)
-        except LedgerError as error:
-            raise VerificationError(f"entry {index}: {error}") from None
-        expected = versions.get(record.stream_id, -1) + 1
-        if record.version != expected:
-            raise VerificationError(
-                f"entry {index}: version {record.version} of stream {record.stream_id}, where {expected} is next"
-            )
-        versions[record.stream_id] = record.version
-        yield Recorded(NO_LOG, index, record.stream_id, record.version, record.at_ms, event, leaf_hash(entry))
+
+    def __init__(self, keys: Mapping[bytes, StreamKey], origin: str) -> None:
+        self._keys = keys
+        self._origin = origin
+        self._disclosed = {(key.stream_id, key.generation) for key in keys.values()}
+        self._streams = {key.stream_id for key in keys.values()}
+        self._versions: dict[UUID, int] = {}
+        self._hidden_generations: set[int] = set()
+
+    def discloses(self, stream: UUID) -> bool:
+        """Tell whether a stream can be read as a whole, as far as entries were opened."""
+        return stream in self._streams
+
+    def opened(self, entries: Iterable[bytes]) -> Iterator[Recorded | None]:
+        """Yield each entry's event, or None where its stream's key was not disclosed.
+
+        Raises:
+            VerificationError: naming the entry that is not what it should be.
+        """
+        for index, entry in enumerate(entries):
+            try:
+                yield self._open(index, entry)
+            except LedgerError as error:
+                raise VerificationError(f"entry {index}: {error}") from None
+            except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+                raise VerificationError(f"entry {index}: its content is not of its form") from None
+
+    def _open(self, index: int, entry: bytes) -> Recorded | None:
+        record = open_with_stream_keys(entry, self._keys, origin=self._origin)
+        if record is None:
+            self._hidden_generations.add(parse_entry(entry).generation)
+            return None
+        event = event_from(record.topic, record.event)
+        if not self._follows(record):
+            return None
+        return Recorded(NO_LOG, index, record.stream_id, record.version, record.at_ms, event, leaf_hash(entry))
+
+    def _follows(self, record: EntryRecord) -> bool:
+        """Tell whether an entry is the next of its stream, or else lies behind a gap that keys kept back explain."""
+        stream, expected = record.stream_id, self._versions.get(record.stream_id, -1) + 1
+        if record.version < expected or (record.version > expected and not self._may_miss_some(stream)):
+            raise VerificationError(f"version {record.version} of stream {stream}, where {expected} is next")
+        if record.version > expected:
+            self._streams.discard(stream)
+        self._versions[stream] = record.version
+        return stream in self._streams
+
+    def _may_miss_some(self, stream: UUID) -> bool:
+        return any((stream, generation) not in self._disclosed for generation in self._hidden_generations)
+
+
+def opened_entries(entries: Iterable[bytes], keys: Mapping[bytes, StreamKey], origin: str) -> Iterator[Recorded | None]:
+    """Yield each entry's event, or None where its stream's key was not disclosed. Raises as `Opener.opened` does."""
+    return Opener(keys, origin).opened(entries)

@@ -70,4 +70,5 @@ def _from_text(data: bytes, name: str) -> bytes:
     except UnicodeDecodeError:
         raise MalformedError(f"{name} is not UTF-8") from None
     except wasmtime.WasmtimeError as error:
-        raise MalformedError(f"{name} is not valid WebAssembly text: {str(error).strip()[:300]}") from None
+        first = (str(error).strip().splitlines() or ["no reason was given"])[0]
+        raise MalformedError(f"{name} is not valid WebAssembly text: {first[:300]}") from None

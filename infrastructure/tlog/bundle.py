@@ -5,12 +5,13 @@ Invariants:
 - The directory appears under its name complete or not at all; nothing that was there is replaced.
 - Equal entries give equal files, signatures and what covers them apart.
 - Exactly the tiles of the size are written: no empty tile, no stale partial; size 0 has none.
+- A file that holds secrets is its owner's alone (0600), from the moment it exists, and so is the directory (0700).
 """
 
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -33,6 +34,11 @@ from infrastructure.tlog.layout import (
 )
 from infrastructure.tlog.signing import LogSigner
 
+_OWNERS_DIRECTORY = 0o700
+_OWNERS_FILE = 0o600
+_ANYBODYS_FILE = 0o666
+"""Before the umask."""
+
 Progress = Callable[[int], None]
 """Called with the number of entries done so far."""
 
@@ -45,6 +51,7 @@ def write_bundle(
     at_unix_s: int,
     out: Path,
     extra: Mapping[str, bytes] | None = None,
+    private: Collection[str] = (),
     root: bytes | None = None,
     progress: Progress | None = None,
 ) -> Checkpoint:
@@ -57,6 +64,7 @@ def write_bundle(
         at_unix_s: POSIX time in seconds that the signatures state.
         out: where; missing, or an empty directory.
         extra: further files by relative path, such as `keys.json`; the manifest lists them.
+        private: those of `extra` that nobody but their owner may read. One makes the whole directory private.
         root: what the tree's root must be. Nothing is signed where the entries give another.
         progress: called after every 256 entries.
 
@@ -73,7 +81,7 @@ def write_bundle(
     check_paths(files)
     if taken := sorted(RESERVED & files.keys()):
         raise MalformedError(f"{taken[0]} is written by the bundle itself")
-    with _building(out) as directory:
+    with _building(out, private=bool(private)) as directory:
         checkpoint = Checkpoint(signer.name, size, _write_tiles(directory, entries, size, progress))
         if root is not None and checkpoint.root != root:
             raise VerificationError(
@@ -85,7 +93,7 @@ def write_bundle(
         files[MANIFEST] = manifest
         files[MANIFEST_NOTE] = signer.sign_note(manifest_text(signer.name, size, manifest), at_unix_s)
         for path, data in files.items():
-            _write(directory, path, data)
+            _write(directory, path, data, private=path in private)
     return checkpoint
 
 
@@ -112,26 +120,31 @@ def _check_entries(batch: list[bytes], first: int) -> None:
             raise MalformedError(f"entry {index} has {len(entry)} bytes; 1 to {MAX_ENTRY_BYTES} are allowed")
 
 
-def _write(directory: Path, path: str, data: bytes) -> None:
+def _write(directory: Path, path: str, data: bytes, *, private: bool = False) -> None:
     target = directory / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("xb") as file:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNERS_FILE if private else _ANYBODYS_FILE)
+    with os.fdopen(descriptor, "wb") as file:
+        if private:
+            os.fchmod(descriptor, _OWNERS_FILE)  # whatever the umask
         file.write(data)
 
 
 @contextmanager
-def _building(out: Path) -> Iterator[Path]:
+def _building(out: Path, *, private: bool) -> Iterator[Path]:
     """Give a directory beside `out` to fill, and move it there in one step when all went well.
 
     Files are not synced one by one: what a power cut leaves of a fresh bundle may be short, and fails verification.
     """
     try:
-        _check_free(out)
+        check_free(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{out.name[:64]}.", suffix=".writing", dir=out.parent))
         try:
             directory = scratch / "bundle"
             directory.mkdir()
+            if private:
+                directory.chmod(_OWNERS_DIRECTORY)  # whatever the umask
             yield directory
             _move(directory, out)
         finally:
@@ -144,10 +157,15 @@ def _move(directory: Path, out: Path) -> None:
     try:
         directory.rename(out)  # replaces nothing but an empty directory (rename(2))
     except OSError:
-        _check_free(out)  # somebody wrote it meanwhile
+        check_free(out)  # somebody wrote it meanwhile
         raise
 
 
-def _check_free(out: Path) -> None:
+def check_free(out: Path) -> None:
+    """Check that a bundle can be written to a path: it is missing, or an empty directory.
+
+    Raises:
+        ConflictError: when it holds something already.
+    """
     if os.path.lexists(out) and (out.is_symlink() or not out.is_dir() or any(out.iterdir())):
         raise ConflictError(f"{out} exists already; name a directory that does not, or an empty one")

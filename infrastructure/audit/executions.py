@@ -1,0 +1,276 @@
+"""An execution's stream: reservation, appraisal and reports decided again, and the fold that results rest on.
+
+Invariants:
+- Reports form a chain by one key per node; that this key is the node's is in the platform log.
+- An affirming appraisal is repeated with what the log has; the tenant's certificate is over exactly that key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from domain.attestation.appraise import Expected, appraise, platform_id
+from domain.errors import VerificationError
+from domain.executions.decisions import challenge, faulted
+from domain.executions.events import (
+    EnclaveProvisioned,
+    EnclaveStarted,
+    EvidenceAppraised,
+    ExecutionAbandoned,
+    ExecutionChallenged,
+    ExecutionCompleted,
+    ExecutionFaulted,
+    ExecutionReserved,
+    InputsReleased,
+    ReportRefused,
+    RetryAuthorized,
+    RetryRefused,
+    RuntimeReset,
+)
+from domain.executions.reports import (
+    CompletedReport,
+    EvidenceReport,
+    FaultedReport,
+    Report,
+    ResetReport,
+    StartedReport,
+    bucket,
+    read_report,
+    refusal,
+)
+from domain.executions.state import Execution
+from domain.executions.state import evolve as evolve_execution
+from domain.hashing import sha256_hex
+from domain.identifiers import execution_id
+from domain.message import Recorded
+from domain.policies.facts import NodeFacts
+from domain.scheduling.state import NODE_REASONS
+from domain.statements import ENDORSEMENT, REPORT, Signed, require_claims
+from infrastructure.audit import retries
+from infrastructure.audit.known import Attempt, Known
+from infrastructure.audit.statements import GRACE_MS, instant_before
+from infrastructure.audit.workloads import next_attempt
+from infrastructure.keys.thumbprint import thumbprint
+
+REPORTS = "node reports: that their key is the node's is in the platform log"
+_REFERENCES = "affirmed appraisals: reference values of the runtime, and the node's machines, are in the platform log"
+_CERTIFIERS = "certificates of enclaves: the tenant's attestation key was not disclosed"
+_ReportT = TypeVar("_ReportT", EvidenceReport, StartedReport, CompletedReport, FaultedReport, ResetReport)
+
+
+def follow(known: Known, recorded: Recorded) -> None:
+    """Check one more event of an execution's stream, and fold it."""
+    event, stream = recorded.event, recorded.stream_id
+    attempt = known.attempts.get(stream)
+    if isinstance(event, ExecutionReserved) and attempt is None:
+        _reserved(known, event)
+    elif attempt is not None:
+        _check(known, attempt, recorded)
+    execution = evolve_execution(event, attempt.execution if attempt else None)
+    if attempt is None:
+        attempt = known.attempts[stream] = Attempt(execution)
+    attempt.execution = execution
+    attempt.entries[event.TOPIC] = recorded.leaf_hash.hex()
+    if isinstance(event, ExecutionFaulted | ExecutionAbandoned):
+        _ended(known, attempt, recorded)
+
+
+def _reserved(known: Known, event: ExecutionReserved) -> None:
+    if event.execution_id != execution_id(known.origin, event.workload_id, event.attempt, event.k):
+        raise VerificationError("an execution id does not follow from log, workload, attempt and number")
+    workload = known.workload(event.workload_id, "reservations")
+    if workload is None:
+        return
+    placed, place = workload.places.get(event.execution_id, (None, None))
+    if placed is None or place is None or placed.attempt != event.attempt or workload.queued is None:
+        raise VerificationError("nothing was placed for this execution")
+    queued = workload.queued
+    told = (event.k, event.node, event.cac_id, event.output_address, event.clause_id, event.module_digest, event.limits)
+    if told != (
+        place.k, place.node, place.cac_id, place.output_address, queued.clause_id, queued.module_digest,
+        queued.facts.bounds,
+    ):  # fmt: skip
+        raise VerificationError("the reservation is not what was queued and placed")
+
+
+def _check(known: Known, attempt: Attempt, recorded: Recorded) -> None:
+    execution, event = attempt.execution, recorded.event
+    match event:
+        case ExecutionChallenged():
+            again = challenge(execution, event.nonce, instant_before(recorded.at_ms, execution.reserved.until_ms))
+            _require(again == event, "the challenge is not this execution's")
+        case EvidenceAppraised():
+            _appraised(known, execution, event, recorded)
+        case EnclaveProvisioned():
+            _require(execution.status == "appraised", "the provisioning gate follows the appraisal")
+        case InputsReleased():
+            _released(known, execution, event)
+        case ExecutionAbandoned():
+            _require(execution.released is None, "what has its inputs is not abandoned")
+        case RetryAuthorized() | RetryRefused():
+            retries.follow(known, attempt, event, recorded)
+        case _:
+            _check_report(known, execution, recorded)
+
+
+def _check_report(known: Known, execution: Execution, recorded: Recorded) -> None:
+    event = recorded.event
+    match event:
+        case ReportRefused():
+            _require(_refused(known, execution, event.report, recorded), "a report was refused that was the next one")
+        case EnclaveStarted():
+            _reported(known, execution, event.report, recorded, StartedReport)
+        case RuntimeReset() if event.report is not None:
+            _reported(known, execution, event.report, recorded, ResetReport)
+        case ExecutionCompleted():
+            said = _reported(known, execution, event.report, recorded, CompletedReport)[1]
+            _require(_completed_as(event, said), "the end is not what its report says")
+        case ExecutionFaulted() if event.report is not None:
+            fault = _reported(known, execution, event.report, recorded, FaultedReport)[1]
+            _require(faulted(fault, event.report) == event, "the fault is not what its report says")
+
+
+def _ended(known: Known, attempt: Attempt, recorded: Recorded) -> None:
+    """Tell the workload: a fault holds it, a node's failure before any fault lets it be placed again."""
+    reserved, event = attempt.execution.reserved, recorded.event
+    if isinstance(event, ExecutionFaulted):
+        attempt.fault = recorded
+    workload = known.workload(reserved.workload_id, "ends of executions")
+    if workload is None or workload.queued is None or workload.queued.attempt != reserved.attempt:
+        return  # governance has let that attempt go on already
+    if isinstance(event, ExecutionFaulted):
+        workload.held, workload.again = True, None
+    elif isinstance(event, ExecutionAbandoned) and event.reason in NODE_REASONS and not workload.held:
+        queued = workload.queued
+        workload.again = next_attempt(queued, queued.facts.bounds, queued.not_after_ms)
+
+
+def _read(known: Known, execution: Execution, token: str, recorded: Recorded) -> tuple[Signed, Report]:
+    """Read a report: signed by the one key that this node's reports are signed with."""
+    signed = known.statements.by_itself(token, REPORT, recorded, whose=REPORTS)
+    said = read_report(signed)
+    _require(known.node_kids.setdefault(execution.reserved.node, signed.kid) == signed.kid, "a node has two keys")
+    _require(said.execution == execution.id, "the report is of another execution")
+    return signed, said
+
+
+def _reported(
+    known: Known, execution: Execution, token: str, recorded: Recorded, kind: type[_ReportT]
+) -> tuple[Signed, _ReportT]:
+    """Read a report that was taken as the next one of its chain."""
+    signed, said = _read(known, execution, token, recorded)
+    at_ms = instant_before(recorded.at_ms, execution.reserved.until_ms)
+    reason = refusal(execution, signed, said, signed.kid, at_ms)
+    if reason is not None or not isinstance(said, kind):
+        raise VerificationError(f"the report was not to be taken: {reason or 'it is of another kind'}")
+    return signed, said
+
+
+def _refused(known: Known, execution: Execution, token: str, recorded: Recorded) -> bool:
+    """Tell whether a report was rightly refused, a clock that was a little ahead allowed for."""
+    signed, said = _read(known, execution, token, recorded)
+    return refusal(execution, signed, said, signed.kid, recorded.at_ms + GRACE_MS) is not None
+
+
+def _completed_as(event: ExecutionCompleted, said: CompletedReport) -> bool:
+    return (
+        event.outcome, event.output_commitment, event.output_bytes, event.output.plaintext_digest,
+        event.cac.plaintext_digest, event.fuel_bucket, event.memory_bucket,
+    ) == (
+        said.outcome, said.output_commitment, said.output_bytes, said.output_digest, said.cac_digest,
+        bucket(said.fuel), bucket(said.memory_bytes),
+    )  # fmt: skip
+
+
+def _appraised(known: Known, execution: Execution, event: EvidenceAppraised, recorded: Recorded) -> None:
+    signed, said = _reported(known, execution, event.evidence, recorded, EvidenceReport)
+    told = said.model_dump(mode="json", exclude={"kind", "execution", "seq", "prev"})
+    told |= {
+        "execution_id": execution.id,
+        "evidence": event.evidence,
+        "evidence_digest": sha256_hex(event.evidence.encode()),
+        "platform_id": platform_id(signed.kid),
+        "hpke_key_digest": sha256_hex(bytes.fromhex(said.hpke_key)),
+    }
+    _require(_without(event.payload(), "status", "reason", "certificate") == told, "the evidence is not what it says")
+    _require((event.certificate is None) == (event.status != "affirming"), "a certificate follows an affirming verdict")
+    if event.certificate is None:
+        return
+    _require(
+        known.enclave_keys.setdefault(event.cac_key, execution.id) == execution.id, "the enclave's key is another's"
+    )
+    _appraise_again(known, execution, said, signed.kid, recorded)
+    _certified(known, event, event.certificate, recorded)
+
+
+def _appraise_again(known: Known, execution: Execution, said: EvidenceReport, kid: str, recorded: Recorded) -> None:
+    """Repeat an affirming appraisal; runtime and machine are taken as said: reference values are not in the log."""
+    reserved, issued = execution.reserved, execution.challenge
+    workload = known.workload(reserved.workload_id, "appraisals")
+    if workload is None or issued is None:
+        _require(issued is not None, "the execution has no nonce")
+        return
+    expected = expected_of(known, execution, issued, workload.submitted.submission_digest)
+    node = expected.node.model_copy(update={"platform_ids": (platform_id(kid),)})
+    expected = replace(expected, node=node, node_kid=kid, measurement=said.measurement)
+    reason = appraise(expected, said, instant_before(recorded.at_ms, issued.expires_ms))
+    _require(reason is None, f"the evidence was affirmed, and {reason}")
+    known.elsewhere[_REFERENCES] += 1
+
+
+def expected_of(known: Known, execution: Execution, issued: ExecutionChallenged, submission_digest: str) -> Expected:
+    """Return what evidence and CAC have to answer to. Of the node only its name is in this log."""
+    node = NodeFacts(
+        node=execution.reserved.node, operator="unknown", country="DEU", vendor="unknown", memory_bytes=1, slots=1
+    )
+    return Expected(
+        host=known.host,
+        origin=known.origin,
+        reserved=execution.reserved,
+        challenge=issued,
+        node=node,
+        node_kid="",
+        submission_digest=submission_digest,
+        measurement="",
+    )
+
+
+def _certified(known: Known, event: EvidenceAppraised, certificate: str, recorded: Recorded) -> None:
+    claims = {
+        "act": "certify_enclave",
+        "execution": event.execution_id,
+        "cac_key": event.cac_key,
+        "report_data": event.report_data,
+        "evidence_digest": event.evidence_digest,
+    }
+    tenant = known.tenant("certificates of enclaves")
+    if tenant is None:
+        (signed,) = known.statements.unverified([certificate], ENDORSEMENT, recorded, whose=_CERTIFIERS)
+    else:
+        public = bytes.fromhex(tenant.attestation_key)
+        (signed,) = known.statements.by_keys([certificate], ENDORSEMENT, {thumbprint(public): public}, recorded)
+    require_claims(signed, claims)
+
+
+def _released(known: Known, execution: Execution, event: InputsReleased) -> None:
+    appraised = execution.appraised
+    if execution.status != "provisioned" or appraised is None:
+        raise VerificationError("inputs were released that the gate had not let go")
+    told = (event.evidence_digest, event.nonce, event.hpke_key_digest)
+    _require(
+        told == (appraised.evidence_digest, appraised.nonce, appraised.hpke_key_digest),
+        "inputs were released to another enclave than was appraised",
+    )
+    workload = known.workload(execution.reserved.workload_id, "releases of inputs")
+    if workload is not None:
+        committed = tuple(item.commitment for item in workload.submitted.inputs)
+        _require(event.commitments == committed, "other inputs were released than were submitted")
+
+
+def _without(members: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name not in names}
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise VerificationError(otherwise)

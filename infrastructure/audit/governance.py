@@ -1,0 +1,116 @@
+"""The log's own stream: registration, keys and policies, each act decided again by the domain's own functions.
+
+Invariants:
+- Keys count as enrolled at that position: the admin key set of the registration, then enrolments and revocations.
+  Whether those admins are the tenant's is what the auditor asks the tenant (thumbprints).
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from domain.canonical import canonical
+from domain.errors import VerificationError
+from domain.hashing import sha256_hex
+from domain.message import Event, Recorded
+from domain.platform.events import Genesis, LevelsAdopted, Ticked
+from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims
+from domain.tenants.decisions import (
+    accept_registration,
+    adopt_policy,
+    endorsement_claims,
+    enrol_principal,
+    revoke_principal,
+)
+from domain.tenants.events import (
+    KeyDisclosed,
+    PolicyAdopted,
+    PrincipalEnrolled,
+    PrincipalRevoked,
+    ScopeRegistered,
+    TenantEndorsed,
+    TenantRegistered,
+)
+from domain.tenants.state import Tenant
+from domain.tenants.state import evolve as evolve_tenant
+from infrastructure.audit.known import Known
+
+ENDORSERS = "endorsements: the endorsers' keys are in the log of the scope above"
+OTHER_KEYS = "statements whose keys are enrolled in another log"
+
+
+def begin(known: Known, recorded: Recorded) -> None:
+    """Take the log's first entry in: only a registration or the genesis begins a log."""
+    event = recorded.event
+    if not isinstance(event, TenantRegistered | ScopeRegistered | Genesis) or event.origin != known.origin:
+        raise VerificationError("a log begins with its own registration, or with the genesis")
+    known.own_stream = recorded.stream_id
+    if isinstance(event, Genesis):
+        known.platform = True
+        return
+    if recorded.stream_id != UUID(event.tenant_id if isinstance(event, TenantRegistered) else event.scope_id):
+        raise VerificationError("the registration stands in another stream than the log's own")
+    keys = {admin.kid: bytes.fromhex(admin.public_key) for admin in event.admins}
+    accept_registration(event, known.statements.by_keys(event.acceptances, GOVERNANCE, keys, recorded))
+    known.registered = evolve_tenant(event, None)
+
+
+def govern(known: Known, recorded: Recorded) -> None:
+    """Check one more event of the log's own stream, and fold it."""
+    event = recorded.event
+    if known.platform:
+        _of_the_platform(known, recorded)
+        return
+    tenant = known.tenant("events of the log's own stream")
+    if tenant is None:
+        return
+    if not _follows(known, tenant, recorded):
+        raise VerificationError(f"{event.TOPIC} is not what its statements say")
+    if isinstance(event, PolicyAdopted):
+        known.policies[event.version] = event.policy
+    known.registered = evolve_tenant(event, tenant)
+
+
+def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
+    event = recorded.event
+    match event:
+        case TenantEndorsed():
+            return _endorsed(known, tenant, event, recorded)
+        case PrincipalEnrolled():
+            signed = governed(known, tenant, event.statements, recorded)
+            again: Event = enrol_principal(tenant, event.model_copy(update={"statements": ()}), signed)
+        case PrincipalRevoked():
+            again = revoke_principal(
+                tenant, event.kid, event.reason, governed(known, tenant, event.statements, recorded)
+            )
+        case PolicyAdopted():
+            again = adopt_policy(tenant, event.policy, governed(known, tenant, event.statements, recorded))
+        case KeyDisclosed():
+            return True
+        case _:
+            raise VerificationError(f"{event.TOPIC} has no place in the log's own stream")
+    return again == event
+
+
+def _of_the_platform(known: Known, recorded: Recorded) -> None:
+    event = recorded.event
+    if isinstance(event, LevelsAdopted):
+        known.statements.unverified(event.statements, GOVERNANCE, recorded, whose=OTHER_KEYS)
+    elif not isinstance(event, Ticked | KeyDisclosed):
+        raise VerificationError(f"{event.TOPIC} has no place in the platform's own stream")
+
+
+def _endorsed(known: Known, tenant: Tenant, event: TenantEndorsed, recorded: Recorded) -> bool:
+    signed = known.statements.unverified(event.statements, ENDORSEMENT, recorded, whose=ENDORSERS)
+    for one in signed:
+        require_claims(one, endorsement_claims(tenant, event.credential_digest))
+    return bool(signed) and sha256_hex(canonical(event.credential)) == event.credential_digest
+
+
+def governed(known: Known, tenant: Tenant, tokens: Sequence[str], recorded: Recorded) -> tuple[Signed, ...]:
+    """Verify governance statements with the tenant's keys of this position."""
+    return known.statements.by_keys(tokens, GOVERNANCE, enrolled_keys(tenant, GOVERNANCE), recorded)
+
+
+def enrolled_keys(tenant: Tenant, typ: str) -> dict[str, bytes]:
+    """Return the public keys that are enrolled for a type of statement, by thumbprint."""
+    return {p.kid: bytes.fromhex(p.public_key) for p in tenant.principals.values() if p.statement_type == typ}

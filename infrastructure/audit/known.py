@@ -1,0 +1,143 @@
+"""What the disclosed entries of a log have said so far, folded by the domain's own functions.
+
+Invariants:
+- Streams are disclosed whole or not at all. What rests on a stream that was not disclosed is counted, not refused; what
+  rests on one that was disclosed, or comes while nothing was kept back, must be there.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from domain.errors import VerificationError
+from domain.executions.state import Execution
+from domain.identifiers import stream_of
+from domain.message import Recorded
+from domain.policies.effective import effective_policy
+from domain.policies.kinds import Policy
+from domain.statements import Signed
+from domain.tenants.state import Tenant
+from domain.workloads.events import (
+    ClauseVerified,
+    CredentialChecked,
+    Place,
+    WorkloadPlaced,
+    WorkloadQueued,
+    WorkloadSubmitted,
+)
+from infrastructure.audit.statements import Statements
+
+
+@dataclass
+class Workload:
+    """A workload: what was asked for, what was checked, the newest queueing, and where its attempts were placed.
+
+    `again` is how the next attempt must be queued, once an authorisation or a node's failure allows one.
+    """
+
+    submitted: WorkloadSubmitted
+    statement: Signed
+    credential: CredentialChecked | None = None
+    clause: ClauseVerified | None = None
+    queued: WorkloadQueued | None = None
+    waits: bool = False
+    held: bool = False
+    again: WorkloadQueued | None = None
+    places: dict[str, tuple[WorkloadPlaced, Place]] = field(default_factory=dict)
+
+
+@dataclass
+class Attempt:
+    """One execution, with the leaf hashes (hex) of its events by topic, and its fault as it was recorded."""
+
+    execution: Execution
+    entries: dict[str, str] = field(default_factory=dict)
+    fault: Recorded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an issued CAC attests: outcome and output commitments."""
+
+    outcome: object
+    commitments: tuple[object, ...]
+
+
+@dataclass
+class Known:
+    """The fold of one log. `discloses` tells whether a stream can be read."""
+
+    origin: str
+    discloses: Callable[[UUID], bool]
+    statements: Statements
+    own_stream: UUID | None = None
+    platform: bool = False
+    registered: Tenant | None = None
+    policies: dict[int, Policy] = field(default_factory=lambda: {0: Policy()})
+    workloads: dict[UUID, Workload] = field(default_factory=dict)
+    attempts: dict[UUID, Attempt] = field(default_factory=dict)
+    judged: dict[str, str] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
+    node_kids: dict[str, str] = field(default_factory=dict)
+    enclave_keys: dict[str, str] = field(default_factory=dict)
+    sealed: int = 0
+    checked: Counter[str] = field(default_factory=Counter)
+    elsewhere: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def host(self) -> str:
+        """Return the ledger's host, as the origin has it."""
+        return self.origin.rpartition("/t/")[0]
+
+    def tenant(self, what: str) -> Tenant | None:
+        """Return whose log this is, or None where its own stream was not disclosed.
+
+        Args:
+            what: what rests on it, in the plural.
+
+        Raises:
+            VerificationError: when the log has no registration.
+        """
+        if self.registered is not None and self._readable(self.own_stream):
+            return self.registered
+        self._lacking(self.own_stream, f"{what}: the log's own stream was not disclosed", "its registration")
+        return None
+
+    def workload(self, workload_id: str, what: str) -> Workload | None:
+        """Return a workload, or None where its stream was not disclosed. Arguments and errors as for `tenant`."""
+        stream = stream_of(workload_id)
+        found = self.workloads.get(stream)
+        if found is not None and self._readable(stream):
+            return found
+        self._lacking(stream, f"{what}: the workload's stream was not disclosed", "its workload")
+        return None
+
+    def attempt(self, execution_id: str, what: str) -> Attempt | None:
+        """Return an execution, or None where its stream was not disclosed. Arguments and errors as for `tenant`."""
+        stream = stream_of(execution_id)
+        found = self.attempts.get(stream)
+        if found is not None and self._readable(stream):
+            return found
+        self._lacking(stream, f"{what}: the execution's stream was not disclosed", "its execution")
+        return None
+
+    def result(self, cac_id: str, what: str) -> Result | None:
+        """Return what a CAC attests, or None where its stream was not disclosed. Arguments, errors as for `tenant`."""
+        found = self.results.get(cac_id)
+        if found is None:
+            self._lacking(stream_of(cac_id), f"{what}: a CAC's stream was not disclosed", "its CAC")
+        return found
+
+    def effective(self, queued: WorkloadQueued, version: int) -> Policy | None:
+        """Return the effective policy for a workload under a version of the tenant's, or None when there is none."""
+        policy = self.policies.get(version)
+        return None if policy is None else effective_policy(policy, queued.clause_rules)
+
+    def _readable(self, stream: UUID | None) -> bool:
+        return stream is not None and self.discloses(stream)
+
+    def _lacking(self, stream: UUID | None, told: str, named: str) -> None:
+        if self.sealed == 0 or self._readable(stream):
+            raise VerificationError(f"{named} is not in the log before it")
+        self.elsewhere[told] += 1
