@@ -14,6 +14,7 @@ from domain.time import DAY_MS
 from infrastructure.cli.output import result, say
 from infrastructure.cli.session import ROOT_KEY, ledger_at, load_wallets, root_wallets
 from infrastructure.client import acts
+from infrastructure.client.files import read_bounded
 from infrastructure.client.signing import check_person
 from infrastructure.commands.clauses import MAX_METADATA_BYTES, read_metadata
 from infrastructure.commands.loading import find_tenant, tenants
@@ -180,7 +181,7 @@ def adopt_policy(data_dir: Path, file: Path, keys: Sequence[Path], tenant: str, 
     admins = load_wallets(keys)
     with ledger_at(data_dir) as ledger:
         found = find_tenant(ledger, tenant)
-        policy = parse_policy(_read(file, MAX_POLICY_BYTES), found.jurisdiction)
+        policy = parse_policy(read_bounded(file, MAX_POLICY_BYTES), found.jurisdiction)
         acts.adopt_policy(ledger, found, admins, policy)
         now = find_tenant(ledger, tenant)
     members = {"version": now.policy_version, "digest": policy.digest(), "rules": [r.kind for r in policy.rules]}
@@ -224,20 +225,9 @@ def json_object(file: Path, limit: int) -> dict[str, object]:
         MalformedError: when it is none.
     """
     try:
-        value = json.loads(_read(file, limit))
+        value = json.loads(read_bounded(file, limit))
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"{file.name} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise MalformedError(f"{file.name} is not a JSON object")
     return value
-
-
-def _read(file: Path, limit: int) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(limit + 1)
-    except OSError as error:
-        raise MalformedError(f"cannot read {file}: {error.strerror}") from None
-    if len(data) > limit:
-        raise MalformedError(f"{file} is larger than {limit} bytes")
-    return data

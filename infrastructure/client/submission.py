@@ -24,6 +24,7 @@ from domain.statements import SUBMISSION
 from domain.time import HOUR_MS
 from domain.workloads.decisions import MAX_WAIT_MS, Request, request_claims
 from domain.workloads.events import NamedInput
+from infrastructure.client.files import read_bounded
 from infrastructure.client.signing import signed_by
 from infrastructure.entropy import Entropy
 from infrastructure.keys import hpke
@@ -69,7 +70,7 @@ def read_submission_file(path: Path) -> tuple[SubmissionFile, tuple[bytes, ...]]
     Raises:
         MalformedError: naming what is wrong.
     """
-    data = _read(path, MAX_FILE_BYTES)
+    data = read_bounded(path, MAX_FILE_BYTES)
     try:
         content = SubmissionFile.model_validate_json(data)
     except ValidationError as error:
@@ -81,7 +82,7 @@ def read_submission_file(path: Path) -> tuple[SubmissionFile, tuple[bytes, ...]]
         if (source.text is None) == (source.file is None):
             raise MalformedError(f"input {index} needs either text or file")
         text = source.text.encode() if source.text is not None else b""
-        inputs.append(_read(path.parent / source.file, MAX_INPUT_BYTES) if source.file is not None else text)
+        inputs.append(read_bounded(path.parent / source.file, MAX_INPUT_BYTES) if source.file is not None else text)
     return content, tuple(inputs)
 
 
@@ -134,14 +135,3 @@ def build_submission(
         iss=wallet.did(Purpose.SUBMISSION), aud=origin, claims=request_claims(request), now_ms=now_ms, entropy=entropy
     )
     return Submission(request.workload, signed_by([wallet], SUBMISSION, claims)[0], tuple(ciphertexts))
-
-
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise MalformedError(f"cannot read {path}: {error.strerror}") from None
-    if len(data) > limit:
-        raise MalformedError(f"{path} is larger than {limit} bytes")
-    return data
