@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from domain.errors import MalformedError, VerificationError
-from domain.transparency.anchors import MIN_SLOTS, Opening, anchor_origin, blind, check_slots
+from domain.transparency.anchors import MIN_SLOTS, Opening, anchor_origin, blind, check_slots, parse_checkpoint
 from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.note import Note, parse_note
 from domain.transparency.proofs import verify_inclusion
@@ -87,7 +87,7 @@ class AnchoredOpening:
         checkpoint = self.opening.checkpoint(origin)
         if slot_key is not None and blind(slot_key, self.round_index) != self.opening.blinding:
             raise VerificationError("the blind is not that of the slot's key")
-        anchors = Checkpoint.parse(self.proof.note.text)
+        anchors = parse_checkpoint(self.proof.note.text)
         if anchors.origin != anchor_origin(origin):
             raise VerificationError(f"anchored in {anchors.origin!a}, not in {anchor_origin(origin)!a}")
         leaf = self.opening.entry(self.round_index).leaf_hash()
@@ -110,7 +110,7 @@ class SignedCheckpoint:
             MalformedError: when it is anything else.
         """
         signed = cls(parse_note(data))
-        Checkpoint.parse(signed.note.text)
+        parse_checkpoint(signed.note.text)
         return signed
 
     def to_bytes(self) -> bytes:
@@ -124,7 +124,7 @@ class SignedCheckpoint:
             VerificationError: when it did not.
         """
         try:
-            checkpoint = Checkpoint.parse(self.note.text)
+            checkpoint = parse_checkpoint(self.note.text)
         except MalformedError as error:
             raise VerificationError(f"the checkpoint of {origin!a}: {error}") from None
         if checkpoint.origin != origin:

@@ -8,14 +8,14 @@ Invariants:
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from domain.canonical import canonical, parse_canonical
 from domain.errors import MalformedError, VerificationError
 from domain.transparency.anchor_evidence import AnchoredOpening, CheckNote, Evidence, SignedCheckpoint
-from domain.transparency.anchors import MIN_SLOTS
+from domain.transparency.anchors import MIN_SLOTS, parse_checkpoint
 from domain.transparency.checkpoint import Checkpoint, check_origin
 from domain.transparency.hashing import HASH_BYTES
 from domain.transparency.note import decode_base64
@@ -56,7 +56,7 @@ class ForkProof:
     Two signed checkpoints may be of the anchor log itself.
 
     `prefix_root` and `consistency` are set where the reason needs them: the root that the larger side's tree has at the
-    smaller side's size, and the proof that it has.
+    smaller side's size, and the proof that it has. `reason` is the rule that is broken if both sides verify.
 
     Raises:
         MalformedError: when the sides do not contradict each other.
@@ -67,6 +67,7 @@ class ForkProof:
     second: Evidence
     prefix_root: bytes | None = None
     consistency: tuple[bytes, ...] = ()
+    reason: ForkReason = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         check_origin(self.origin)
@@ -78,14 +79,7 @@ class ForkProof:
             raise MalformedError(f"not a fork proof: {error}") from None
         if reason is None or (reason is ForkReason.NOT_A_PREFIX) != (self.prefix_root is not None):
             raise MalformedError("not a fork proof: its two sides can both be true, or it holds more than they need")
-
-    @property
-    def reason(self) -> ForkReason:
-        """Return the rule that is broken, provided that both sides verify."""
-        reason = self._reason()
-        if reason is None:  # the constructor has refused that
-            raise MalformedError("not a fork proof")
-        return reason
+        object.__setattr__(self, "reason", reason)
 
     def verify(self, check_note: CheckNote, *, minimum_slots: int = MIN_SLOTS) -> ForkReason:
         """Check both sides and that they contradict each other.
@@ -182,9 +176,9 @@ def describe(side: Evidence) -> str:
     """Return in a few words what one side says."""
     if isinstance(side, AnchoredOpening):
         text = side.opening.text
-        what = _shown(Checkpoint.parse(text)) if text else "nothing published"
+        what = _shown(parse_checkpoint(text)) if text else "nothing published"
         return f"round {side.round_index}: {what}"
-    return f"signed checkpoint: {_shown(Checkpoint.parse(side.note.text))}"
+    return f"signed checkpoint: {_shown(parse_checkpoint(side.note.text))}"
 
 
 def _plain_reason(
@@ -225,7 +219,7 @@ def _sides(origin: str, first: Evidence, second: Evidence) -> tuple[Checkpoint |
 def _checkpoint(side: Evidence, origin: str) -> Checkpoint | None:
     if isinstance(side, AnchoredOpening):
         return side.opening.checkpoint(origin)
-    checkpoint = Checkpoint.parse(side.note.text)
+    checkpoint = parse_checkpoint(side.note.text)
     if checkpoint.origin != origin:
         raise MalformedError(f"a checkpoint of {checkpoint.origin!a}, not of {origin!a}")
     return checkpoint

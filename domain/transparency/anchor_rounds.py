@@ -17,10 +17,10 @@ from domain.transparency.anchor_forks import ForkProof, contradiction
 from domain.transparency.anchors import MIN_SLOTS, anchor_origin
 from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.frontier import Frontier
+from domain.transparency.hashing import EMPTY_ROOT
 from domain.transparency.note import Note
 from domain.transparency.proofs import NodeGetter, consistency_proof
 
-_REMEMBERED = 1 << 16
 _RECENT = 64
 """How many anchor trees are kept to be compared: openings rest on few, or on one a round in the order of the rounds."""
 
@@ -37,23 +37,21 @@ class AuditedTree:
         VerificationError: when the hashes do not lead to the checkpoint's root.
     """
 
-    __slots__ = ("_node", "_roots", "checkpoint", "note")
+    __slots__ = ("_last", "_node", "checkpoint", "note")
 
     def __init__(self, note: Note, node: NodeGetter) -> None:
         self.note = note
         self.checkpoint = Checkpoint.parse(note.text)
         self._node = node
-        self._roots: dict[int, bytes] = {}
+        self._last = (0, EMPTY_ROOT)
         if self.root_at(self.checkpoint.size) != self.checkpoint.root:
             raise VerificationError("the tree's hashes lead to another root than its checkpoint's")
 
     def root_at(self, size: int) -> bytes:
         """Return the root (32 bytes) of the first `size` leaves, at most the checkpoint's."""
-        if size not in self._roots:
-            if len(self._roots) >= _REMEMBERED:
-                self._roots.clear()
-            self._roots[size] = self._frontier(size).root()
-        return self._roots[size]
+        if size != self._last[0]:  # rounds in which nothing happened ask for the same size again
+            self._last = (size, self._frontier(size).root())
+        return self._last[1]
 
     def consistency(self, old_size: int, new_size: int) -> tuple[bytes, ...]:
         """Return the consistency proof between two sizes, at most the checkpoint's."""
@@ -187,7 +185,7 @@ class _Scan:
     def finish(self) -> Rounds | ForkProof:
         if self.stray is None:
             return Rounds(tuple(self.runs), self.covered_size, self.beyond, self.check_note.trees)
-        stray = self.stray[0]
+        stray, size = self.stray
         signed = SignedCheckpoint(self.tree.note)
         try:
             signed.verify(self.origin, self.check_note.judge)
@@ -195,7 +193,7 @@ class _Scan:
             raise VerificationError(
                 f"round {stray.round_index} contradicts the bundle, which is not authentic: {error}"
             ) from None
-        return self._fork(stray, signed)
+        return self._fork(stray, size, signed, self.tree.checkpoint.size)
 
     def _against_previous(self, anchored: AnchoredOpening) -> ForkProof | None:
         if self.previous is None:
@@ -216,9 +214,9 @@ class _Scan:
             self.beyond += 1
         elif checkpoint is not None and self.tree.root_at(size) != checkpoint.root:
             self.stray = self.stray or (anchored, size)
-        elif self.stray is not None and size >= self.stray[1]:
-            return self._fork(self.stray[0], anchored)
-        elif self.stray is None:
+        elif self.stray is not None:  # sizes never fall, so this round's tree has the stray's size behind it
+            return self._fork(*self.stray, anchored, size)
+        else:
             self._cover(anchored.round_index, size)
         return None
 
@@ -229,8 +227,11 @@ class _Scan:
             self.runs.append((round_index, round_index))
         self.covered_size = size
 
-    def _fork(self, stray: AnchoredOpening, other: AnchoredOpening | SignedCheckpoint) -> ForkProof:
-        fork = contradiction(self.origin, stray, other, self.tree)
-        if fork is None:  # the tree was checked to lead to the other side's root and not to the stray's
-            raise VerificationError(f"round {stray.round_index} is not of this tree")
-        return fork
+    def _fork(
+        self, stray: AnchoredOpening, size: int, other: AnchoredOpening | SignedCheckpoint, other_size: int
+    ) -> ForkProof:
+        """Return the proof that the stray's tree is none of the trees that lead to the other side's root."""
+        if size == other_size:
+            return ForkProof(self.origin, stray, other)
+        path = self.tree.consistency(size, other_size)
+        return ForkProof(self.origin, stray, other, self.tree.root_at(size), path)

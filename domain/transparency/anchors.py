@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from domain.errors import MalformedError, VerificationError
 from domain.transparency.checkpoint import Checkpoint, parse_decimal
@@ -200,7 +201,7 @@ class Opening:
         if not self.text:
             return None
         try:
-            checkpoint = Checkpoint.parse(self.text)
+            checkpoint = parse_checkpoint(self.text)
         except MalformedError as error:
             raise VerificationError(f"the slot of {origin!a} holds no checkpoint: {error}") from None
         if checkpoint.origin != origin:
@@ -216,6 +217,16 @@ def check_slots(slots: int, *, minimum: int = MIN_SLOTS) -> None:
     """
     if not minimum <= slots <= MAX_SLOTS or slots & (slots - 1):
         raise MalformedError(f"a round has a power of two of slots, from {minimum} to {MAX_SLOTS}, not {slots}")
+
+
+@lru_cache(maxsize=256)
+def parse_checkpoint(text: bytes) -> Checkpoint:
+    """Read a checkpoint as `Checkpoint.parse` does; an audit meets the same texts again and again.
+
+    Raises:
+        MalformedError: for any other form.
+    """
+    return Checkpoint.parse(text)
 
 
 def _place(origin: str) -> tuple[str, int]:

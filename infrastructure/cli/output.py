@@ -22,9 +22,9 @@ def say(text: str) -> None:
 def result(members: dict[str, Any], *, as_json: bool, lines: list[str]) -> None:
     """Print a command's result: one JSON object, or lines for a person."""
     if as_json:
-        print(json.dumps(members, ensure_ascii=False, sort_keys=False))
+        print(json.dumps(members, ensure_ascii=False, sort_keys=False), flush=True)
     else:
-        print("\n".join(lines))
+        print("\n".join(lines), flush=True)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ Invariants:
 
 import hashlib
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -25,8 +26,10 @@ _TIME_BYTES = 8
 _SUBTREE_LABEL = b"subtree/v1\n\0"
 
 
-class LogSigner:
-    """Signs for one log. Its name is the log's origin and the name of both keys."""
+class TwoKeys:
+    """An Ed25519 and an ML-DSA-44 key under one name. What kind of Ed25519 key it is, subclasses say."""
+
+    ED25519: ClassVar[SignatureType]
 
     __slots__ = ("_ed25519", "_keys", "_mldsa44", "name")
 
@@ -35,31 +38,42 @@ class LogSigner:
         self._ed25519 = ed25519
         self._mldsa44 = mldsa44
         self._keys = (
-            VerifierKey(name, SignatureType.ED25519, ed25519.public_key().public_bytes_raw()),
+            VerifierKey(name, self.ED25519, ed25519.public_key().public_bytes_raw()),
             VerifierKey(name, SignatureType.ML_DSA_44, mldsa44.public_key().public_bytes_raw()),
         )
 
     @classmethod
-    def from_seeds(cls, name: str, ed25519_seed: bytes, mldsa44_seed: bytes) -> "LogSigner":
+    def from_seeds(cls, name: str, ed25519_seed: bytes, mldsa44_seed: bytes) -> Self:
         """Load the keys from their raw seeds, 32 bytes each (RFC 8032 5.1.5, FIPS 204 algorithm 6).
 
         Raises:
             MalformedError: when a seed has another length, or the name is none.
         """
         if len(ed25519_seed) != SEED_BYTES or len(mldsa44_seed) != SEED_BYTES:
-            raise MalformedError(f"a log key's seed has {SEED_BYTES} bytes")
+            raise MalformedError(f"the seed of a key has {SEED_BYTES} bytes")
         return cls(
             name, Ed25519PrivateKey.from_private_bytes(ed25519_seed), MLDSA44PrivateKey.from_seed_bytes(mldsa44_seed)
         )
 
     @classmethod
-    def generate(cls, name: str, entropy: Entropy) -> "LogSigner":
+    def generate(cls, name: str, entropy: Entropy) -> Self:
         """Make new keys."""
         return cls.from_seeds(name, entropy.bytes(SEED_BYTES), entropy.bytes(SEED_BYTES))
 
     def verifier_keys(self) -> tuple[VerifierKey, ...]:
         """Return the public keys, Ed25519 first."""
         return self._keys
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, keys redacted)"
+
+
+class LogSigner(TwoKeys):
+    """Signs for one log. Its name is the log's origin and the name of both keys."""
+
+    ED25519 = SignatureType.ED25519
+
+    __slots__ = ()
 
     def sign_checkpoint(self, text: bytes, at_unix_s: int) -> bytes:
         """Return the signed note over a checkpoint's text. The caller knows that the log is append-only up to it.
@@ -90,7 +104,7 @@ class LogSigner:
     def _signed(self, text: bytes, message: "Checkpoint | Statement", at_unix_s: int) -> bytes:
         ed25519, mldsa44 = self._keys
         time = _time(at_unix_s)
-        cosignature = time + self._mldsa44.sign(_subtree_message(self.name, time, message))
+        cosignature = time + self._mldsa44.sign(subtree_message(self.name, time, message))
         return Note(
             text,
             (
@@ -98,9 +112,6 @@ class LogSigner:
                 NoteSignature(self.name, mldsa44.key_id, cosignature),
             ),
         ).to_bytes()
-
-    def __repr__(self) -> str:
-        return f"LogSigner({self.name!r}, keys redacted)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +177,20 @@ def _verify_line(signature: bytes, key: VerifierKey, text: bytes, message: Check
             Ed25519PublicKey.from_public_bytes(key.public_key).verify(rest, header + text)
         else:
             public = MLDSA44PublicKey.from_public_bytes(key.public_key)
-            public.verify(rest, _subtree_message(key.name, time, message))
+            public.verify(rest, subtree_message(key.name, time, message))
     except (InvalidSignature, ValueError):
         raise VerificationError(f"the signature of {key.fingerprint} is wrong") from None
     return _seconds(time)
 
 
-def _subtree_message(name: str, time: bytes, message: Checkpoint | Statement) -> bytes:
-    """Return the `cosigned_message` of tlog-cosignature for the whole tree (start 0)."""
+def subtree_message(name: str, time: bytes, message: Checkpoint | Statement) -> bytes:
+    """Return the `cosigned_message` of tlog-cosignature for the whole tree (start 0).
+
+    Args:
+        name: the signer's key name.
+        time: u64 POSIX seconds.
+        message: the checkpoint, or the statement over another note, that is signed.
+    """
     return b"".join(
         (
             _SUBTREE_LABEL,
