@@ -23,7 +23,7 @@ from infrastructure.commands.results import judge
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed, FeedRow
-from infrastructure.postgres.records import FencedError
+from infrastructure.postgres.records import FencedError, Guard
 
 Watcher = Callable[[Recorded], None]
 """Is told every event that is folded, in feed order."""
@@ -102,11 +102,14 @@ class Decider:
     def _append(self, decisions: tuple[Decision, ...]) -> int:
         logs = {slot: log_id for log_id, slot in self._slots.items()}
         pending = [Pending(logs[item.slot], item.stream_id, item.version, item.event) for item in decisions]
+        guards: list[Guard] = []
         last = decisions[-1].event
         if isinstance(last, RuntimeReset):
-            pending += judge(self._ledger, self.state, load_context(self._ledger, last.execution_id))
+            context = load_context(self._ledger, last.execution_id)
+            pending += judge(self._ledger, self.state, context)
+            guards = context.guards(self._ledger)
         try:
-            return len(self._ledger.append(pending, epoch=self._epoch).recorded)
+            return len(self._ledger.append(pending, epoch=self._epoch, guards=guards).recorded)
         except FencedError:
             raise
         except ConflictError:

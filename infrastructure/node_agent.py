@@ -144,9 +144,11 @@ class NodeAgent:
         )
         token = signed_by([self._wallet], REPORT, content)[0]
         answer = report(self._ledger, cell, token, enclosed)
-        chain.seq += 1
-        chain.prev = sha256(token.encode()).hexdigest()
-        return bool(answer.answer["accepted"])
+        accepted = bool(answer.answer["accepted"])
+        if accepted:  # a refused report is no link of the chain
+            chain.seq += 1
+            chain.prev = sha256(token.encode()).hexdigest()
+        return accepted
 
 
 def _prepare(assignment: Assignment) -> Prepare:

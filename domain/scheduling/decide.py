@@ -150,7 +150,7 @@ def _unsettled(state: Scheduling, engine: str) -> Iterator[Decision]:
         event = QuorumFailed(
             workload_id=key[1],
             attempt=queued.attempt,
-            cacs=state.attempts[key],
+            cacs=state.attempts[key][1],
             reason="fault",
             **_named(state, waiting, *state.effective(waiting), engine),
         )

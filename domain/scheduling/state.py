@@ -82,7 +82,7 @@ class Scheduling:
     again: dict[Key, WorkloadQueued] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     held: set[Key] = field(default_factory=set)
-    attempts: dict[Key, tuple[str, ...]] = field(default_factory=dict)
+    attempts: dict[Key, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     ran: set[Key] = field(default_factory=set)
     unsettled: dict[Key, WorkloadQueued] = field(default_factory=dict)
 
@@ -176,7 +176,7 @@ class Scheduling:
             "again": {_name(key): queued.attempt for key, queued in self.again.items()},
             "over": sorted(self.over),
             "held": sorted(map(_name, self.held)),
-            "attempts": {_name(key): list(cacs) for key, cacs in self.attempts.items()},
+            "attempts": {_name(key): [number, list(cacs)] for key, (number, cacs) in self.attempts.items()},
             "ran": sorted(map(_name, self.ran)),
             "unsettled": sorted(map(_name, self.unsettled)),
             "versions": {f"{slot}/{stream}": version for (slot, stream), version in self.versions.items()},
@@ -219,6 +219,16 @@ def _settle(state: Scheduling, key: Key) -> None:
     state.unsettled.pop(key, None)
 
 
+def _present(state: Scheduling, live: Live) -> bool:
+    """Tell whether an execution is of the attempt that its workload is at, not of one that it has gone on from."""
+    return state.attempts.get(live.key, (0, ()))[0] == live.queued.attempt
+
+
+def _when_settled(state: Scheduling, view: View) -> None:
+    if state.attempts.get(_key(view), (0, ()))[0] == view["attempt"]:
+        _settle(state, _key(view))
+
+
 def _close(state: Scheduling, key: Key) -> None:
     """Mark the executions of an attempt that is over and has not got its inputs: they give their places back."""
     state.over |= {name for name, live in state.live.items() if live.key == key and live.phase == "reserved"}
@@ -231,18 +241,18 @@ def _give_back(state: Scheduling, view: View) -> Live | None:
 
 def _when_freed(state: Scheduling, view: View) -> None:
     live = _give_back(state, view)
-    if live is not None and len(state.attempts.get(live.key, ())) == 1:
+    if live is not None and _present(state, live) and len(state.attempts[live.key][1]) == 1:
         _settle(state, live.key)  # an attempt of several is settled by its quorum's verdict
 
 
 def _when_abandoned(state: Scheduling, view: View) -> None:
     over = view["execution_id"] in state.over  # its workload ended, or its attempt was given up: it counts no more
     live = _give_back(state, view)
-    if live is None:
+    if live is None or not _present(state, live):
         return
     if live.key in state.ran:
         # Others of its attempt have had their inputs: it is not placed again, and as the last one it ends the attempt.
-        if len(state.attempts.get(live.key, ())) > 1 and not any(one.key == live.key for one in state.live.values()):
+        if len(state.attempts[live.key][1]) > 1 and not any(one.key == live.key for one in state.live.values()):
             state.unsettled[live.key] = live.queued
         return
     if over or view["reason"] not in NODE_REASONS or live.key in state.held:
@@ -256,7 +266,7 @@ def _when_placed(state: Scheduling, view: View) -> None:
     waiting = state.waiting.pop(_key(view))
     state.deferred.discard(_key(view))
     policy = state.effective(waiting)[1]
-    state.attempts[waiting.key] = tuple(place["cac_id"] for place in view["places"])
+    state.attempts[waiting.key] = (view["attempt"], tuple(place["cac_id"] for place in view["places"]))
     for place in view["places"]:
         resident = Resident(execution_id=place["execution_id"], workload=waiting.queued.facts, policy=policy)
         state.live[place["execution_id"]] = Live(
@@ -271,7 +281,7 @@ def _when_phase(phase: str) -> Any:
             until = view.get("until_ms", live.until_ms)
             state.live[view["execution_id"]] = Live(live.slot, live.queued, live.node, live.resident, until, phase)
         if phase != "reserved":
-            if live is not None and live.queued.attempt == _newest_attempt(state, live.key):
+            if live is not None and _present(state, live):
                 state.ran.add(live.key)
                 state.again.pop(live.key, None)  # a partner failed a moment before: now the attempt can't be repeated
             state.over.discard(view["execution_id"])  # it holds inputs: it ends by itself, or by its window
@@ -285,20 +295,13 @@ def _when_faulted(state: Scheduling, view: View) -> None:
     Not so for an attempt that governance has let go on already: nobody could authorise that fault any more.
     """
     live = state.live.get(view["execution_id"])
-    if live is not None and live.queued.attempt == _newest_attempt(state, live.key):
+    if live is not None and _present(state, live):
         state.held.add(live.key)
         state.waiting.pop(live.key, None)
         state.deferred.discard(live.key)
         state.again.pop(live.key, None)
         _close(state, live.key)
     _when_phase("finished")(state, view)
-
-
-def _newest_attempt(state: Scheduling, key: Key) -> int:
-    attempts = [live.queued.attempt for live in state.live.values() if live.key == key]
-    if key in state.waiting:
-        attempts.append(state.waiting[key].queued.attempt)
-    return max(attempts, default=0)
 
 
 def _when_node(state: Scheduling, view: View) -> None:
@@ -327,7 +330,7 @@ _HANDLERS = {
     "policy": _when_policy,
     "queued": _when_queued,
     "ended": _when_ended,
-    "settled": lambda state, view: _settle(state, _key(view)),
+    "settled": _when_settled,
     "deferred": lambda state, view: state.deferred.add(_key(view)),
     "placed": _when_placed,
     "reserved": _when_phase("reserved"),

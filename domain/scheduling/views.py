@@ -104,7 +104,7 @@ def _(event: workloads.WorkloadPlaced) -> dict[str, Any]:
 @_members.register(cacs.QuorumReached)
 @_members.register(cacs.QuorumFailed)
 def _(event: cacs.QuorumReached | cacs.QuorumFailed) -> dict[str, Any]:
-    return {"kind": "settled", "workload_id": event.workload_id}
+    return {"kind": "settled", "workload_id": event.workload_id, "attempt": event.attempt}
 
 
 @_members.register

@@ -104,6 +104,22 @@ def tenant_renew(
     )
 
 
+@tenant_app.command("enrol-key")
+def tenant_enrol_key(
+    wallet: Annotated[Path, typer.Argument(metavar="WALLET", help="Wallet of the person to enrol.")],
+    tenant: Tenant,
+    role: Annotated[str, typer.Option("--role", help="E.g. admin, submitter, or a role that a policy names.")],
+    purpose: Annotated[str, typer.Option("--purpose", help="governance or submission: which of its keys.")],
+    key: Keys = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Enrol one key of a further person, signed by the tenant's admins."""
+    from infrastructure.cli import govern
+
+    govern.enrol_key(data_dir, tenant, wallet, role, purpose, key or [], as_json=as_json)
+
+
 @tenant_app.command("revoke-key")
 def tenant_revoke_key(
     kid: Annotated[str, typer.Argument(metavar="KID", help="Thumbprint of the key.")],

@@ -10,6 +10,8 @@ from domain.errors import MalformedError
 from domain.identifiers import parse_host
 from domain.policies.facts import NodeFacts
 from domain.policies.kinds import MAX_POLICY_BYTES, parse_policy
+from domain.statements import GOVERNANCE, SUBMISSION
+from domain.tenants.events import StatementType
 from domain.time import DAY_MS
 from infrastructure.cli.output import result, say
 from infrastructure.cli.session import ROOT_KEY, ledger_at, load_wallets, root_wallets
@@ -124,6 +126,24 @@ def renew_tenant(
             valid_ms=valid_days * DAY_MS,
         ).answer
     result(dict(answer), as_json=as_json, lines=[f"{tenant} has a new TEEExecutorVC, digest {answer['credential']}"])
+
+
+def enrol_key(
+    data_dir: Path, tenant: str, wallet: Path, role: str, purpose: str, keys: Sequence[Path], *, as_json: bool
+) -> None:
+    """Enrol a key of a further person."""
+    types: dict[str, StatementType] = {"governance": GOVERNANCE, "submission": SUBMISSION}
+    if purpose not in types:
+        raise MalformedError(f"--purpose is governance or submission, not {purpose[:32]!a}")
+    admins, newcomer = load_wallets(keys), load_wallets([wallet])[0]
+    with ledger_at(data_dir) as ledger:
+        try:
+            enrolled = acts.principal(newcomer, Purpose(purpose), role, types[purpose])
+        except ValidationError:
+            raise MalformedError("--role is a word of letters, digits, '-' or '_'") from None
+        acts.enrol(ledger, find_tenant(ledger, tenant), admins, enrolled)
+    members = {"kid": enrolled.kid, "person": enrolled.person, "role": role, "type": enrolled.statement_type}
+    result(members, as_json=as_json, lines=[f"{enrolled.person} may sign {enrolled.statement_type} as {role}"])
 
 
 def revoke_key(data_dir: Path, tenant: str, kid: str, reason: str, keys: Sequence[Path], *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from domain.policies.facts import NodeFacts
 from domain.policies.kinds import Policy
 from domain.tenants.state import Tenant
 from domain.workloads.events import WorkloadPlaced, WorkloadQueued
+from infrastructure.commands.guarding import guard_of
 from infrastructure.commands.loading import (
     Node,
     Workload,
@@ -73,9 +74,11 @@ class Context:
         """Return the nodes of all enclaves of the attempt."""
         return tuple(load_node(ledger, place.node).enrolled.facts for place in self.placed.places)
 
-    def guard(self) -> Guard:
-        """Return what has to hold still until a decision over the tenant's keys, credential and policy is stored."""
-        return Guard(self.log_id, self.log_id, self.tenant.version)
+    def guards(self, ledger: Ledger) -> list[Guard]:
+        """Return what a gate rests on and does not write: tenant, scope above, and the attempt's other executions."""
+        root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+        siblings = [Guard(self.log_id, stream_of(one.id), one.version) for one in self.siblings(ledger)]
+        return [guard_of(self.tenant), guard_of(root), *siblings]
 
     def policy(self) -> Policy:
         """Return the effective policy that is in force for the workload now."""

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from domain.attestation.appraise import appraise, platform_id
 from domain.bounds import Bounds
-from domain.errors import MalformedError, RefusedError
+from domain.errors import MalformedError, RefusedError, UnavailableError
 from domain.executions.decisions import challenge, faulted, notices
 from domain.executions.events import (
     EnclaveStarted,
@@ -39,9 +39,11 @@ from infrastructure.commands.results import judge
 from infrastructure.commands.tenants import statement_command
 from infrastructure.keys import hpke
 from infrastructure.ledger import Answer, Attachment, Command, Ledger
+from infrastructure.postgres.records import Guard, MovedOnError
 from infrastructure.statements import jws
 from infrastructure.statements.payload import payload
 
+_ATTEMPTS = 8
 MAX_REFUSED_REPORTS = 8
 """Reports of one execution that are recorded as refused; more are refused without a trace."""
 
@@ -116,6 +118,15 @@ def report(ledger: Ledger, cell: Scheduling, token: str, enclosed: Enclosed | No
         MalformedError: when it is not of its form.
         ConflictError: when its command id came with another body.
     """
+    for _ in range(_ATTEMPTS):
+        try:
+            return _report(ledger, cell, token, enclosed or Enclosed())
+        except MovedOnError:  # a policy, key or sibling moved on meanwhile: the gate decides again, over what is now
+            continue
+    raise UnavailableError("what this report is decided on keeps changing: send it again")
+
+
+def _report(ledger: Ledger, cell: Scheduling, token: str, enclosed: Enclosed) -> Answer:
     claimed = jws.peek(token)[1].get("execution")
     if not isinstance(claimed, str):
         raise MalformedError("report is malformed at execution")
@@ -137,22 +148,25 @@ def report(ledger: Ledger, cell: Scheduling, token: str, enclosed: Enclosed | No
         return ledger.append(pending, command=refused)
     attachments: Sequence[Attachment] = ()
     claims: Sequence[Command] = ()
+    guards: Sequence[Guard] = ()
     match said:
         case EvidenceReport():
+            guards = context.guards(ledger)
             claims = _enclave_keys(ledger, said)
             pending, attachments = _appraised(ledger, cell, context, signed, said)
         case StartedReport():
             pending = on_execution(context, [EnclaveStarted(execution_id=said.execution, report=token)])
         case CompletedReport():
-            completed, attachments = _completed(ledger, context, token, said, enclosed or Enclosed())
+            completed, attachments = _completed(ledger, context, token, said, enclosed)
             pending = on_execution(context, [completed])
         case FaultedReport():
             told = notices(context.policy(), said.execution, said.fault)
             pending = on_execution(context, [faulted(said, token), *told])
         case ResetReport():
+            guards = context.guards(ledger)
             reset = RuntimeReset(execution_id=said.execution, report=token)
             pending = [*on_execution(context, [reset]), *judge(ledger, cell, context)]
-    return ledger.append(pending, command=command, attachments=attachments, claims=claims, guards=[context.guard()])
+    return ledger.append(pending, command=command, attachments=attachments, claims=claims, guards=guards)
 
 
 def _enclave_keys(ledger: Ledger, said: EvidenceReport) -> list[Command]:

@@ -16,8 +16,8 @@ from domain.statements import GOVERNANCE, REPORT, require_claims, require_thresh
 from infrastructure.commands.border import all_verified, keys_of, verified
 from infrastructure.commands.loading import load_genesis, load_node, load_tenant
 from infrastructure.commands.tenants import statement_command
-from infrastructure.credentials.did_key import did_key
 from infrastructure.credentials.node import verify_node
+from infrastructure.keys.did_key import did_key
 from infrastructure.keys.thumbprint import thumbprint
 from infrastructure.ledger import Answer, Command, Ledger
 

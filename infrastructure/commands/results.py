@@ -17,8 +17,8 @@ from domain.workloads.events import WorkloadPlaced
 from infrastructure.commands.context import Context
 from infrastructure.commands.provisioning import cac_record
 from infrastructure.credentials.data_integrity import parse_document, verify_proof
-from infrastructure.credentials.did_key import did_key
 from infrastructure.engine_digest import engine_digest
+from infrastructure.keys.did_key import did_key
 from infrastructure.ledger import Ledger
 from infrastructure.statements import jws
 

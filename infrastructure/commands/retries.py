@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.bounds import Bounds
-from domain.errors import RefusedError, UnknownError
+from domain.errors import ConflictError, RefusedError, UnknownError
 from domain.executions.decisions import authorize_retry, refuse_retry, retry_claims
 from domain.executions.events import ExecutionFaulted
 from domain.identifiers import stream_of
@@ -73,6 +73,8 @@ def authorize(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answe
     known = _answered(ledger, draft, signed)
     if known is not None:
         return known
+    if not all(sibling.terminal for sibling in context.siblings(ledger)):
+        raise ConflictError("other enclaves of this attempt have not come to their end yet; repeat when they have")
     clause = load_clause(ledger, context.queued.clause_id)
     if clause is None:
         raise UnknownError("the clause is not registered any more")
@@ -95,7 +97,7 @@ def authorize(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answe
         *on_execution(context, [authorized]),
         Pending(context.log_id, stream, context.workload.version + 1, queued),
     ]
-    return ledger.append(pending, command=command, guards=[context.guard()])
+    return ledger.append(pending, command=command, guards=context.guards(ledger))
 
 
 def refuse(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answer:
@@ -122,7 +124,7 @@ def refuse(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answer:
         signatures=signed,
     )
     pending = on_execution(context, [refused])
-    return ledger.append(pending, command=_command(draft, signed), guards=[context.guard()])
+    return ledger.append(pending, command=_command(draft, signed), guards=context.guards(ledger))
 
 
 def _command(draft: RetryDraft, signed: Sequence[Signed]) -> Command:

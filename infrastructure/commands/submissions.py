@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from uuid import UUID
 
+from domain.clauses.decisions import Clause
 from domain.errors import ConflictError, MalformedError
-from domain.identifiers import stream_of
+from domain.identifiers import clause_stream, stream_of
 from domain.message import Pending
 from domain.statements import SUBMISSION, Signed
 from domain.tenants.state import Tenant
@@ -18,12 +19,14 @@ from domain.workloads.decisions import (
 )
 from domain.workloads.events import WorkloadSubmitted
 from infrastructure.commands.border import keys_of, verified
+from infrastructure.commands.guarding import guard_of
 from infrastructure.commands.loading import load_clause, load_genesis, load_tenant, load_workload
 from infrastructure.commands.tenants import statement_command
 from infrastructure.credentials.executor import check_scope, verify_executor
 from infrastructure.credentials.verifiable import CredentialRefusedError
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Answer, Attachment, Command, Ledger
+from infrastructure.postgres.records import Guard
 from infrastructure.statements import jws
 
 _UUID_VERSION = 7
@@ -52,10 +55,13 @@ def submit(ledger: Ledger, tenant: Tenant, token: str, ciphertexts: Sequence[byt
     if known is not None:
         return Answer(known, ())
     stream = _free_stream(ledger, request.workload)
+    clause = load_clause(ledger, request.clause_id)
+    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    guards = [guard_of(tenant), guard_of(root), *_clause_guard(ledger, clause)]
     attachments = _attachments(ledger, log_id, stream, request, ciphertexts)
     events = submit_workload(
         tenant,
-        load_clause(ledger, request.clause_id),
+        clause,
         signed,
         check_credential(ledger, tenant, request, now_ms),
         stored=[attachment.reference() for attachment in attachments],
@@ -65,7 +71,7 @@ def submit(ledger: Ledger, tenant: Tenant, token: str, ciphertexts: Sequence[byt
     )
     pending = [Pending(log_id, stream, version, event) for version, event in enumerate(events)]
     claim = Command(ledger.platform().log_id, "workload-id", request.workload, b"", {})
-    return ledger.append(pending, command=command, attachments=attachments, claims=[claim])
+    return ledger.append(pending, command=command, attachments=attachments, guards=guards, claims=[claim])
 
 
 def cancel(ledger: Ledger, tenant: Tenant, workload: str, token: str) -> Answer:
@@ -85,7 +91,8 @@ def cancel(ledger: Ledger, tenant: Tenant, workload: str, token: str) -> Answer:
         return Answer(known, ())
     found = load_workload(ledger, log_id, workload)
     event = cancel_workload(tenant, workload, waits=found.waits, signed=signed)
-    return ledger.append([Pending(log_id, stream_of(workload), found.version + 1, event)], command=command)
+    pending = [Pending(log_id, stream_of(workload), found.version + 1, event)]
+    return ledger.append(pending, command=command, guards=[guard_of(tenant)])
 
 
 def check_credential(ledger: Ledger, tenant: Tenant, request: Request, now_ms: int) -> CredentialVerdict:
@@ -126,6 +133,13 @@ def _free_stream(ledger: Ledger, workload: str) -> UUID:
     if ledger.recorder.log_of_stream(stream) is not None:
         raise ConflictError("this workload id is taken")
     return stream
+
+
+def _clause_guard(ledger: Ledger, clause: Clause | None) -> list[Guard]:
+    if clause is None:
+        return []
+    stream = clause_stream(clause.metadata.clause_id)
+    return [Guard(ledger.platform().log_id, stream, int(clause.deprecated))]  # registered, then deprecated
 
 
 def _attachments(

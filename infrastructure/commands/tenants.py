@@ -24,6 +24,7 @@ from domain.tenants.events import PrincipalEnrolled, TenantRegistered
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from infrastructure.commands.border import all_verified, keys_of
+from infrastructure.commands.guarding import guard_of
 from infrastructure.commands.loading import load_genesis, load_tenant, tenants
 from infrastructure.credentials.executor import verify_executor
 from infrastructure.keys import ed25519
@@ -119,7 +120,7 @@ def register_tenant(
     platform = ledger.platform().log_id
     claims.append(Command(platform, "tenant-name", name, name.encode(), {"tenant": registration.tenant_id}))
     pending = [Pending(log_id, log_id, version, event) for version, event in enumerate(events)]
-    return ledger.append(pending, command=command, claims=claims)
+    return ledger.append(pending, command=command, claims=claims, guards=[guard_of(root)])
 
 
 def enrol(ledger: Ledger, tenant: Tenant, enrolment: Enrolment) -> Answer:
@@ -161,7 +162,8 @@ def renew(ledger: Ledger, tenant: Tenant, credential: Mapping[str, Any], endorse
     if known is not None:
         return Answer(known, ())
     _check_credential(root, tenant, credential, now_ms)
-    return ledger.append([Pending(log_id, log_id, tenant.version + 1, event)], command=command)
+    pending = [Pending(log_id, log_id, tenant.version + 1, event)]
+    return ledger.append(pending, command=command, guards=[guard_of(root)])
 
 
 def statement_command(log_id: UUID, signed: Sequence[Signed], answer: Mapping[str, Any]) -> Command:

@@ -6,7 +6,7 @@ Invariants:
 - Places are answered in the order of the events given, whatever order they were written in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -52,10 +52,17 @@ class Batch:
 
     @property
     def log_ids(self) -> list[UUID]:
-        """Every log that is touched, in order."""
-        touched = {part.log_id for part in self.parts}
-        touched |= {one.log_id for one in self.commands} | {one.log_id for one in self.payloads}
-        return sorted(touched | {one.log_id for one in self.guards})
+        """The logs that get leaves, in order: their heads are locked.
+
+        Commands and payloads of other logs need no lock, their keys decide; and between logs there is no order that a
+        guard could hold, beyond what was committed before.
+        """
+        return sorted(part.log_id for part in self.parts)
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether there is nothing to write."""
+        return not (self.events or self.commands or self.payloads)
 
     def keys(self) -> set[object]:
         """Return what must not stand twice in one transaction: stream versions and commands."""
@@ -127,7 +134,12 @@ def prepare(
         Part(log_id, tuple(mine), tuple(leaf_hash(events[place].state) for place in mine))
         for log_id, mine in sorted(places.items())
     )
-    return Batch(tuple(events), tuple(commands), tuple(payloads), parts, tuple(guards))
+    return Batch(tuple(events), _in_order(commands), tuple(payloads), parts, tuple(guards))
+
+
+def _in_order(commands: Iterable[CommandRecord]) -> tuple[CommandRecord, ...]:
+    """Return commands in the order of their keys, so that two transactions never wait for each other in a ring."""
+    return tuple(sorted(commands, key=lambda one: (one.log_id, one.issuer, one.command_id)))
 
 
 def merge(batches: Sequence[Batch]) -> Batch:
@@ -144,7 +156,7 @@ def merge(batches: Sequence[Batch]) -> Batch:
         before += len(batch.events)
     return Batch(
         tuple(event for batch in batches for event in batch.events),
-        tuple(command for batch in batches for command in batch.commands),
+        _in_order(command for batch in batches for command in batch.commands),
         tuple(payload for batch in batches for payload in batch.payloads),
         tuple(Part(log_id, tuple(places[log_id]), tuple(hashes[log_id])) for log_id in sorted(places)),
         tuple(guard for batch in batches for guard in batch.guards),

@@ -43,6 +43,7 @@ from infrastructure.postgres.records import (
     FencedError,
     Log,
     LoggedEvent,
+    MovedOnError,
     Payload,
 )
 
@@ -116,7 +117,7 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
 
     def commit(self, batch: Batch, epoch: int | None = None) -> list[Appended]:
         """Write a prepared batch. Returns and raises as `append` does."""
-        if not batch.log_ids:
+        if batch.empty:
             return []
         for attempt in range(_ATTEMPTS):
             try:
@@ -244,7 +245,7 @@ def _lock(connection: Connection[DictRow], batch: Batch, epoch: int | None) -> P
             _APPEND["moved_on"], batch.guard_columns(), prepare=True
         )
         if moved.fetchone() != (0,):
-            raise ConflictError("what this was decided on has changed: read again and repeat")
+            raise MovedOnError
     frontiers = {log_id: Frontier.from_bytes(size, bytes(hashes)) for log_id, size, hashes in heads.fetchall()}
     if len(frontiers) < len(batch.log_ids):
         raise UnknownError("a log of this batch does not exist")

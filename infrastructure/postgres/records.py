@@ -112,5 +112,12 @@ class CommandKnownError(ConflictError):
         self.known = known
 
 
+class MovedOnError(ConflictError):
+    """What a batch was decided on has changed since; nothing of it was written. Read again and decide again."""
+
+    def __init__(self) -> None:
+        super().__init__("what this was decided on has changed: read again and repeat")
+
+
 class FencedError(ConflictError):
     """A newer decider is at work; nothing of this one's batch was written, and it must stop."""

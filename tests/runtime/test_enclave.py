@@ -10,10 +10,9 @@ from domain.attestation.binding import Binding, input_info, output_info, report_
 from domain.bounds import Bounds
 from domain.canonical import canonical
 from domain.errors import ConflictError, MalformedError, NotAuthorisedError, UnknownError
-from infrastructure.credentials import did_key
 from infrastructure.credentials.data_integrity import verify_proof
 from infrastructure.demo import observations
-from infrastructure.keys import hpke
+from infrastructure.keys import did_key, hpke
 from infrastructure.runtime.enclave import MAX_PREPARED, Enclaves
 from infrastructure.runtime.engine import ClauseEngine
 from infrastructure.runtime.messages import Completed, Faulted, decode_answer, decode_request, encode
