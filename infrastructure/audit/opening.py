@@ -3,8 +3,8 @@
 Invariants:
 - Origin, key commitment and tag are compared before the topic is looked up, in the closed registry (wire formats 1).
 - (stream, version) is dense in leaf order: an entry that was swapped between streams or left out is named.
-- A stream counts as disclosed with the keys of all its generations. Where one is missing, what follows the gap counts
-  as not disclosed; a gap that no undisclosed generation explains refuses.
+- A stream counts as disclosed with its keys of all generations. Where one was kept back, what follows entries of that
+  generation counts as not disclosed; a gap that no such generation explains refuses.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,8 +39,8 @@ class Opener:
         self._hidden_generations: set[int] = set()
 
     def discloses(self, stream: UUID) -> bool:
-        """Tell whether a stream can be read as a whole, as far as entries were opened."""
-        return stream in self._streams
+        """Tell whether everything of a stream can be read, as far as entries were opened."""
+        return stream in self._streams and not self._may_miss_some(stream)
 
     def opened(self, entries: Iterable[bytes]) -> Iterator[Recorded | None]:
         """Yield each entry's event, or None where its stream's key was not disclosed.
@@ -67,16 +67,16 @@ class Opener:
         return Recorded(NO_LOG, index, record.stream_id, record.version, record.at_ms, event, leaf_hash(entry))
 
     def _follows(self, record: EntryRecord) -> bool:
-        """Tell whether an entry is the next of its stream, or else lies behind a gap that keys kept back explain."""
+        """Tell whether an entry is the next of its stream; it isn't known of a stream that may lack some."""
         stream, expected = record.stream_id, self._versions.get(record.stream_id, -1) + 1
-        if record.version < expected or (record.version > expected and not self._may_miss_some(stream)):
+        incomplete = self._may_miss_some(stream)
+        if record.version < expected or (record.version > expected and not incomplete):
             raise VerificationError(f"version {record.version} of stream {stream}, where {expected} is next")
-        if record.version > expected:
-            self._streams.discard(stream)
         self._versions[stream] = record.version
-        return stream in self._streams
+        return not incomplete
 
     def _may_miss_some(self, stream: UUID) -> bool:
+        """Tell whether entries that could not be opened may be of a stream: those of a generation kept back."""
         return any((stream, generation) not in self._disclosed for generation in self._hidden_generations)
 
 

@@ -152,8 +152,9 @@ def _alone(known: Known, document: Mapping[str, Any]) -> None:
     claimed, tenant = document["tenant_info"], known.tenant("CACs: the tenant")
     if document["scope"] != known.origin or document["host"] != known.host:
         raise VerificationError("the CAC is of another log")
-    if tenant is not None and (claimed["dao"], claimed["jurisdiction"]) != (tenant.dao, tenant.jurisdiction):
-        raise VerificationError("the CAC names another tenant than the log's")
+    named = (claimed["dao"], claimed["jurisdiction"])
+    if claimed["workload_id"] != document["execution_id"] or (tenant and named != (tenant.dao, tenant.jurisdiction)):
+        raise VerificationError("the CAC names another tenant than the log's, or another execution")
     if _claimed_report_data(document) != document["report_data"]:
         raise VerificationError("report_data does not follow from the CAC")
     if tenant is not None:

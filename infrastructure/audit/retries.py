@@ -15,8 +15,9 @@ from domain.statements import GOVERNANCE
 from domain.tenants.state import Tenant
 from domain.workloads.events import WorkloadQueued
 from infrastructure.audit.governance import governed
-from infrastructure.audit.known import Attempt, Known
+from infrastructure.audit.known import Attempt, Known, Workload
 from infrastructure.audit.statements import instant_before
+from infrastructure.audit.workloads import next_attempt
 
 _NODES = (
     "decisions after a fault: that no signatory operates the node, and the clause's maximum, are in the platform log"
@@ -37,6 +38,7 @@ def follow(known: Known, attempt: Attempt, event: RetryAuthorized | RetryRefused
     workload = known.workload(attempt.execution.reserved.workload_id, "decisions after a fault")
     if tenant is None or workload is None or workload.queued is None:
         known.statements.unverified(event.statements, GOVERNANCE, recorded, whose=_WHOSE)
+        _claimed(attempt, event, fault, workload)
         return
     policy = known.effective(workload.queued, tenant.policy_version) or Policy()
     if isinstance(event, RetryAuthorized):
@@ -44,6 +46,16 @@ def follow(known: Known, attempt: Attempt, event: RetryAuthorized | RetryRefused
     else:
         _refused(known, tenant, attempt, event, recorded, (fault, workload.queued, policy))
     known.elsewhere[_NODES] += 1
+
+
+def _claimed(
+    attempt: Attempt, event: RetryAuthorized | RetryRefused, fault: Recorded, workload: Workload | None
+) -> None:
+    """Take a decision as it is told, where what would verify it was not disclosed."""
+    if attempt.execution.retry_decided or event.fault_entry != fault.leaf_hash.hex():
+        raise VerificationError("the decision is not of this fault, or it has been decided already")
+    if isinstance(event, RetryAuthorized) and workload is not None and workload.queued is not None:
+        workload.again = next_attempt(workload.queued, event.bounds, event.not_after_ms)
 
 
 def _authorized(

@@ -1,4 +1,4 @@
-"""One cell with a full history, and its bundles, for the tests of a module."""
+"""One cell with a full history, and its bundles; tests only ever add to it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import pytest
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.client import acts
 from infrastructure.projector import Projector
+from tests.audit.past import Past, live
 from tests.commands.cell import BOUNDS, FLOWS, Cell, Member, founded
 from tests.commands.driver import Driver
 from tests.database import TestServer, postgres
@@ -73,7 +74,7 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def scene(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """The cell with its history."""
     with postgres.database() as name:
@@ -84,3 +85,15 @@ def scene(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
         export_bundle(cell.ledger, member.log_id, bundle, with_keys="all", recipient="the court")
         yield Scene(cell, member, bundle, workload)
         cell.close()
+
+
+@pytest.fixture(scope="session")
+def past(scene: Scene) -> Past:
+    """A tenant's past that tests write on or write again, each for itself."""
+    return live(scene.cell)
+
+
+@pytest.fixture(scope="session")
+def early(past: Past) -> Past:
+    """The past up to the end of its third run: one is done, one is held, one was refused a retry."""
+    return past.until(past.of("execution.retry_refused.v1"))

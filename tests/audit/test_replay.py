@@ -13,18 +13,19 @@ from infrastructure.projector import Projector
 from infrastructure.tlog.bundle import write_bundle
 from infrastructure.tlog.reader import read_entries
 from tests.audit.conftest import Scene
+from tests.audit.past import Past
 
 
-def test_bundle_and_database_give_the_same_digest_at_every_tenth_size(scene: Scene) -> None:
+def test_bundle_and_database_give_the_same_digest_at_every_fifth_size(scene: Scene) -> None:
     head = replay_bundle(scene.bundle).size
     digests = set()
-    for size in [*range(0, head, 10), head]:
+    for size in [*range(0, head, 5), head]:
         bundle = replay_bundle(scene.bundle, size=size)
         database = replay_log(scene.cell.ledger, scene.member.log_id, size=size)
         assert (bundle.digest, bundle.size, bundle.topics) == (database.digest, database.size, database.topics)
         assert sum(bundle.topics.values()) == bundle.size == size
         digests.add(bundle.digest)
-    assert len(digests) == len(range(0, head, 10)) + 1
+    assert len(digests) == len(range(0, head, 5)) + 1
 
 
 def test_bundle_and_database_give_the_same_digest_at_every_instant(scene: Scene) -> None:
@@ -39,6 +40,33 @@ def test_bundle_and_database_give_the_same_digest_at_every_instant(scene: Scene)
         assert bundle.digest == database.digest
         assert bundle.at_ms <= at_ms
         assert bundle.size == sum(recorded.at_ms <= at_ms for recorded in scene.cell.history(scene.member)[:head])
+
+
+def test_an_instant_means_the_longest_prefix_that_ends_at_or_before_it_though_clocks_of_several_writers_fall(
+    past: Past, tmp_path: Path
+) -> None:
+    entries, instants = [], []
+    for item in past.history:
+        behind = 25 if item.leaf_index % 4 == 3 else 0  # every fourth was written by another clock
+        at_ms = 1_000_000 + item.leaf_index * 10 - behind
+        instants.append(at_ms)
+        entries.append(past.seal(item.stream_id, item.version, item.event.TOPIC, item.event.payload(), at_ms))
+    bundle = past.bundle(tmp_path / "b", entries)
+    for at_ms in (0, instants[0], instants[3], instants[3] - 1, instants[2], instants[40], instants[43], instants[-1]):
+        size = max((number for number, instant in enumerate(instants, 1) if instant <= at_ms), default=0)
+        replayed = replay_bundle(bundle, at_ms=at_ms)
+        assert (replayed.size, replayed.digest) == (size, replay_bundle(bundle, size=size).digest)
+        assert size == 0 or replayed.at_ms <= at_ms
+    assert replay_bundle(bundle, at_ms=instants[3]).size == 4
+    assert replay_bundle(bundle, at_ms=instants[3], size=3).size == 1
+
+
+def test_what_lies_behind_the_end_of_a_replay_is_not_opened(past: Past, tmp_path: Path) -> None:
+    first = [item.stream_id for item in past.history[:20]]
+    bundle = past.bundle(tmp_path / "b", streams=set(first))
+    assert replay_bundle(bundle, size=20).size == 20
+    with pytest.raises(MalformedError, match="not disclosed"):
+        replay_bundle(bundle)
 
 
 def test_at_the_head_a_replay_equals_the_live_projections_of_every_log(scene: Scene) -> None:
