@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-from domain.errors import MalformedError
+from domain.errors import LedgerError, MalformedError
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.audit.replay import Replay, replay_bundle, replay_log
 from infrastructure.audit.verify import verify_bundle
@@ -123,5 +123,5 @@ def _vkeys(given: str) -> list[str]:
 def _size(directory: Path) -> int | None:
     try:
         return read_checkpoint(directory).size
-    except Exception:  # noqa: BLE001 - only the progress bar's total; verification itself says what is wrong
+    except (LedgerError, OSError, ValueError):  # only the progress bar's total: verification says what is wrong
         return None

@@ -66,10 +66,7 @@ def authorize(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answe
         NotAuthorisedError: when roles or threshold are not met, or the policy changed since.
         ConflictError: when the fault was decided already.
     """
-    context = load_context(ledger, draft.context.execution.id)
-    keys = keys_of(context.tenant.principals.values(), GOVERNANCE)
-    now_ms = ledger.clock.now_ms()
-    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=context.tenant.origin, now_ms=now_ms)
+    context, signed = _as_of_now(ledger, draft, tokens)
     known = _answered(ledger, draft, signed)
     if known is not None:
         return known
@@ -89,7 +86,7 @@ def authorize(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answe
         not_after_ms=draft.not_after_ms,
         node_operator=context.node.enrolled.facts.operator,
         signatures=signed,
-        now_ms=now_ms,
+        now_ms=ledger.clock.now_ms(),
     )
     command = _command(draft, signed)
     stream = stream_of(queued.workload_id)
@@ -107,10 +104,7 @@ def refuse(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answer:
         NotAuthorisedError: when roles or threshold are not met.
         ConflictError: when the fault was decided already.
     """
-    context = load_context(ledger, draft.context.execution.id)
-    keys = keys_of(context.tenant.principals.values(), GOVERNANCE)
-    now_ms = ledger.clock.now_ms()
-    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=context.tenant.origin, now_ms=now_ms)
+    context, signed = _as_of_now(ledger, draft, tokens)
     known = _answered(ledger, draft, signed)
     if known is not None:
         return known
@@ -125,6 +119,14 @@ def refuse(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answer:
     )
     pending = on_execution(context, [refused])
     return ledger.append(pending, command=_command(draft, signed), guards=context.guards(ledger))
+
+
+def _as_of_now(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> tuple[Context, tuple[Signed, ...]]:
+    """Read the execution again, and verify the signatures with the keys that are enrolled now."""
+    context = load_context(ledger, draft.context.execution.id)
+    keys = keys_of(context.tenant.principals.values(), GOVERNANCE)
+    now_ms = ledger.clock.now_ms()
+    return context, all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=context.tenant.origin, now_ms=now_ms)
 
 
 def _command(draft: RetryDraft, signed: Sequence[Signed]) -> Command:
