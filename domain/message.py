@@ -32,6 +32,15 @@ class Event(Value):
         return self.model_dump(mode="json")
 
 
+class Sealed(Event):
+    """Stands for an event that can't be read any more: its log's data key was destroyed.
+
+    It is in no registry, so it is never stored. Folds and projections ignore it, as any event that they don't read.
+    """
+
+    TOPIC = "ledger.sealed"
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """An event decided but not yet stored: which log, which stream, which version it expects to be."""

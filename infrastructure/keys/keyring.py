@@ -2,7 +2,7 @@
 
 Invariants:
 - Directory 0700, files 0600, every write atomic and durable, writers of several processes one after the other.
-- `put` never drops or changes a data key that is there [a lost K makes history unreadable].
+- `put` never drops or changes a key that is there [a lost K makes history unreadable].
 - One file per log: destroying its keys zeroes and removes that file and touches no other.
 - Missing, wrong key and damaged are three different errors; none holds a secret.
 """
@@ -101,6 +101,13 @@ class Keyring:
             self._put(keys)
         return keys
 
+    def rotate_signing_keys(self, log_id: UUID) -> LogKeys:
+        """Add the next generation of a log's signing keys and return all its keys. Raises as `get` does."""
+        with self._locked():
+            keys = self.get(log_id).with_next_signing_keys(self._entropy)
+            self._put(keys)
+        return keys
+
     def log_ids(self) -> tuple[UUID, ...]:
         """Return the logs that have keys here, in order of id."""
         return tuple(sorted(UUID(path.name.removesuffix(_SUFFIX)) for path in self._directory.glob(f"*{_SUFFIX}")))
@@ -125,10 +132,8 @@ class Keyring:
 
     def _put(self, keys: LogKeys) -> None:
         name = _file_name(keys.log_id)
-        if (self._directory / name).exists():
-            stored = self.get(keys.log_id)
-            if stored.data_keys != keys.data_keys[: len(stored.data_keys)] or not _same_but_data(stored, keys):
-                raise ConflictError(f"the keyring holds other keys of the log {keys.log_id}")
+        if (self._directory / name).exists() and not keys.extends(self.get(keys.log_id)):
+            raise ConflictError(f"the keyring holds other keys of the log {keys.log_id}")
         write_private(self._directory / name, self._wrapping.wrap(name, keys.to_bytes(), self._entropy))
 
     def _locked(self) -> AbstractContextManager[None]:
@@ -140,15 +145,6 @@ class Keyring:
 
 def _file_name(log_id: UUID) -> str:
     return f"{log_id}{_SUFFIX}"
-
-
-def _same_but_data(one: LogKeys, other: LogKeys) -> bool:
-    return (one.kind, one.ed25519_seed, one.mldsa44_seed, one.tenant) == (
-        other.kind,
-        other.ed25519_seed,
-        other.mldsa44_seed,
-        other.tenant,
-    )
 
 
 def _create(settings: Path, passphrase: str | None, key_file: Path, entropy: Entropy) -> WrappingKey:

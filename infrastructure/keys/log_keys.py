@@ -1,11 +1,13 @@
 """The keys of one log, and the platform's secrets, as a keyring keeps them.
 
 Invariants:
-- A log has a data key per generation (from 0, without gaps) and two signing keys; a tenant's also has its attestation
-  key, its release key and its output key. No key is shared between logs.
+- A log has a data key per generation and two signing keys per generation (from 0, without gaps), and the key of its
+  acknowledgements; a tenant's also has its attestation key, its release key and its output key. The anchor log has no
+  data key: its entries are public. No key is shared between logs, and none has two purposes.
 - Stored as canonical JSON of hex strings, inside a sealed file. Nothing of it appears in a repr.
 """
 
+import hmac
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -21,6 +23,7 @@ from infrastructure.keys import ed25519, hpke
 from infrastructure.keys.stream_keys import DataKey
 
 SEED_BYTES = 32
+_ACKNOWLEDGEMENT = b"ledger acknowledgement key v1\0"
 
 
 class LogKind(StrEnum):
@@ -29,6 +32,15 @@ class LogKind(StrEnum):
     TENANT = "tenant"
     SCOPE = "scope"
     PLATFORM = "platform"
+    ANCHORS = "anchors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningSeeds:
+    """Seeds (32 bytes) of the two keys that sign a log's checkpoints, in one generation."""
+
+    ed25519: bytes = field(repr=False)
+    mldsa44: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +59,21 @@ class LogKeys:
     log_id: UUID
     kind: LogKind
     data_keys: tuple[DataKey, ...] = field(repr=False)
-    ed25519_seed: bytes = field(repr=False)
-    mldsa44_seed: bytes = field(repr=False)
+    signing: tuple[SigningSeeds, ...] = field(repr=False)
+    acknowledgement_seed: bytes = field(repr=False)
     tenant: TenantSeeds | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.data_keys or [key.generation for key in self.data_keys] != list(range(len(self.data_keys))):
+        if [key.generation for key in self.data_keys] != list(range(len(self.data_keys))):
             raise MalformedError("a log's data keys are not generations from 0 without gaps")
+        if (self.kind is LogKind.ANCHORS) == bool(self.data_keys):
+            raise MalformedError("every log but the anchor log has a data key")
         if (self.kind is LogKind.TENANT) != (self.tenant is not None):
             raise MalformedError("exactly tenants' logs have attestation, release and output keys")
-        seeds = [self.ed25519_seed, self.mldsa44_seed]
+        seeds = [seed for one in self.signing for seed in (one.ed25519, one.mldsa44)]
+        if not seeds:
+            raise MalformedError("a log has signing keys")
+        seeds.append(self.acknowledgement_seed)
         if self.tenant is not None:
             seeds += [self.tenant.attestation, self.tenant.release, self.tenant.output]
         if any(len(seed) != SEED_BYTES for seed in seeds):
@@ -65,15 +82,21 @@ class LogKeys:
     @property
     def data_key(self) -> DataKey:
         """The data key of the newest generation, which seals."""
+        if not self.data_keys:
+            raise UnknownError("the anchor log has no data key")
         return self.data_keys[-1]
 
-    def ed25519_key(self) -> Ed25519PrivateKey:
-        """Return the log's Ed25519 key (checkpoints)."""
-        return ed25519.private_key(self.ed25519_seed)
+    def ed25519_key(self, generation: int = -1) -> Ed25519PrivateKey:
+        """Return the log's Ed25519 key (checkpoints) of a generation; the newest where none is named."""
+        return ed25519.private_key(self.signing[generation].ed25519)
 
-    def mldsa44_key(self) -> MLDSA44PrivateKey:
-        """Return the log's ML-DSA-44 key (checkpoints)."""
-        return MLDSA44PrivateKey.from_seed_bytes(self.mldsa44_seed)
+    def mldsa44_key(self, generation: int = -1) -> MLDSA44PrivateKey:
+        """Return the log's ML-DSA-44 key (checkpoints) of a generation; the newest where none is named."""
+        return MLDSA44PrivateKey.from_seed_bytes(self.signing[generation].mldsa44)
+
+    def acknowledgement_key(self) -> Ed25519PrivateKey:
+        """Return the key that signs acknowledgements of durable appends, and nothing else."""
+        return ed25519.private_key(self.acknowledgement_seed)
 
     def attestation_key(self) -> Ed25519PrivateKey:
         """Return the tenant's key that certifies enclave keys.
@@ -95,14 +118,29 @@ class LogKeys:
         """Return the same keys and a data key of the next generation."""
         return replace(self, data_keys=(*self.data_keys, DataKey.create(len(self.data_keys), entropy)))
 
+    def with_next_signing_keys(self, entropy: Entropy) -> "LogKeys":
+        """Return the same keys and signing keys of the next generation."""
+        return replace(self, signing=(*self.signing, _draw_signing(entropy)))
+
+    def extends(self, older: "LogKeys") -> bool:
+        """Tell whether these are those keys, or those and further generations: nothing lost, nothing changed."""
+        return (
+            replace(
+                self,
+                data_keys=self.data_keys[: len(older.data_keys)],
+                signing=self.signing[: len(older.signing)],
+            )
+            == older
+        )
+
     def to_bytes(self) -> bytes:
         """Return the form that is sealed into a file."""
         content: dict[str, Any] = {
+            "acknowledgement_seed": self.acknowledgement_seed.hex(),
             "data_keys": [key.secret.hex() for key in self.data_keys],
-            "ed25519_seed": self.ed25519_seed.hex(),
             "kind": self.kind.value,
             "log_id": str(self.log_id),
-            "mldsa44_seed": self.mldsa44_seed.hex(),
+            "signing": [{"ed25519": one.ed25519.hex(), "mldsa44": one.mldsa44.hex()} for one in self.signing],
         }
         if self.tenant is not None:
             content["attestation_seed"] = self.tenant.attestation.hex()
@@ -124,8 +162,8 @@ class LogKeys:
                 log_id=UUID(content["log_id"]),
                 kind=kind,
                 data_keys=tuple(DataKey(i, bytes.fromhex(key)) for i, key in enumerate(content["data_keys"])),
-                ed25519_seed=bytes.fromhex(content["ed25519_seed"]),
-                mldsa44_seed=bytes.fromhex(content["mldsa44_seed"]),
+                signing=_signing(content),
+                acknowledgement_seed=_acknowledgement_seed(content),
                 tenant=_tenant_seeds(content) if kind is LogKind.TENANT else None,
             )
         except (KeyError, ValueError, TypeError, AttributeError):
@@ -172,11 +210,30 @@ def create_log_keys(log_id: UUID, entropy: Entropy, kind: LogKind) -> LogKeys:
     return LogKeys(
         log_id=log_id,
         kind=kind,
-        data_keys=(DataKey.create(0, entropy),),
-        ed25519_seed=entropy.bytes(SEED_BYTES),
-        mldsa44_seed=entropy.bytes(SEED_BYTES),
+        data_keys=() if kind is LogKind.ANCHORS else (DataKey.create(0, entropy),),
+        signing=(_draw_signing(entropy),),
+        acknowledgement_seed=entropy.bytes(SEED_BYTES),
         tenant=tenant,
     )
+
+
+def _draw_signing(entropy: Entropy) -> SigningSeeds:
+    return SigningSeeds(ed25519=entropy.bytes(SEED_BYTES), mldsa44=entropy.bytes(SEED_BYTES))
+
+
+def _signing(content: dict[str, Any]) -> tuple[SigningSeeds, ...]:
+    """Return the signing seeds by generation; the first release kept one pair, without a list."""
+    pairs = content.get("signing") or [{"ed25519": content["ed25519_seed"], "mldsa44": content["mldsa44_seed"]}]
+    return tuple(
+        SigningSeeds(ed25519=bytes.fromhex(one["ed25519"]), mldsa44=bytes.fromhex(one["mldsa44"])) for one in pairs
+    )
+
+
+def _acknowledgement_seed(content: dict[str, Any]) -> bytes:
+    """Return the seed of the acknowledgements' key; keys of the first release have none, so it is derived."""
+    if "acknowledgement_seed" in content:
+        return bytes.fromhex(content["acknowledgement_seed"])
+    return hmac.digest(bytes.fromhex(content["ed25519_seed"]), _ACKNOWLEDGEMENT, "sha256")
 
 
 def _tenant_seeds(content: dict[str, str]) -> TenantSeeds:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.canonical import canonical
 from domain.errors import (
     ConflictError,
     LedgerError,
@@ -58,7 +59,8 @@ def test_no_key_is_shared_between_two_logs() -> None:
     one, other = (json.loads(create_log_keys(log, ENTROPY, LogKind.TENANT).to_bytes()) for log in (LOG, OTHER))
     secrets = [value for keys in (one, other) for name, value in keys.items() if name.endswith("_seed")]
     secrets += one["data_keys"] + other["data_keys"]
-    assert len(secrets) == len(set(secrets)) == 12
+    secrets += [seed for keys in (one, other) for pair in keys["signing"] for seed in pair.values()]
+    assert len(secrets) == len(set(secrets)) == 14
 
 
 def test_files_are_private_and_hold_no_key_in_the_clear(directory: Path) -> None:
@@ -233,11 +235,42 @@ def test_several_processes_lose_no_generation(directory: Path) -> None:
     assert len(opened(directory).get(LOG).data_keys) == 4
 
 
+def test_signing_keys_rotate_and_none_is_lost(directory: Path) -> None:
+    keyring = opened(directory)
+    first = keyring.create(LOG, LogKind.TENANT)
+    second = keyring.rotate_signing_keys(LOG)
+    assert second.signing[0] == first.signing[0]
+    assert len(second.signing) == 2
+    assert second.ed25519_key().sign(b"x") != first.ed25519_key().sign(b"x") == second.ed25519_key(0).sign(b"x")
+    with pytest.raises(ConflictError):
+        keyring.put(first)
+
+
+def test_keys_of_the_first_release_are_read() -> None:
+    keys = create_log_keys(LOG, ENTROPY, LogKind.SCOPE)
+    content = json.loads(keys.to_bytes())
+    pair = content.pop("signing")[0]
+    del content["acknowledgement_seed"]
+    content |= {"ed25519_seed": pair["ed25519"], "mldsa44_seed": pair["mldsa44"]}
+    old = LogKeys.from_bytes(canonical(content))
+    assert (old.signing, old.data_keys) == (keys.signing, keys.data_keys)
+    assert old.acknowledgement_seed not in (old.signing[0].ed25519, old.signing[0].mldsa44)
+    assert LogKeys.from_bytes(old.to_bytes()) == old
+
+
+def test_the_anchor_log_has_no_data_key(directory: Path) -> None:
+    keys = opened(directory).create(LOG, LogKind.ANCHORS)
+    assert not keys.data_keys
+    with pytest.raises(UnknownError):
+        _ = keys.data_key
+
+
 def test_nothing_secret_is_shown(directory: Path) -> None:
     keyring = opened(directory)
     keys = keyring.create(LOG, LogKind.TENANT)
     assert keys.tenant is not None
-    secrets = [keys.data_key.secret, keys.ed25519_seed, keys.mldsa44_seed, keys.tenant.release, keys.tenant.attestation]
+    secrets = [keys.data_key.secret, keys.acknowledgement_seed, keys.tenant.release, keys.tenant.attestation]
+    secrets += [keys.signing[0].ed25519, keys.signing[0].mldsa44]
     platform = keyring.platform_secrets()
     secrets += [platform.anchor, platform.cell]
     shown = (

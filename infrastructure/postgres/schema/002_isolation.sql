@@ -1,0 +1,1 @@
+-- Row level security, and the roles that it binds.

@@ -1,0 +1,1 @@
+-- What was published: rounds of the anchor log, checkpoints that they commit to, frozen logs.

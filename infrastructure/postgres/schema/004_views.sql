@@ -1,0 +1,1 @@
+-- What the decider reads, kept beside the entries; versions of read models.
