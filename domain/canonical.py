@@ -15,6 +15,8 @@ MAX_INTEGER = 2**53 - 1
 """Greatest integer that every JSON reader keeps exact (RFC 7493 2.2)."""
 
 _MAX_DEPTH = 32
+_PLAIN = frozenset({str, bool, type(None)})
+_WRITER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 JsonValue = Any
 """A JSON value as decoded: dict, list, str, int, bool or None."""
@@ -28,7 +30,7 @@ def canonical(value: JsonValue) -> bytes:
     """
     _check(value, 0)
     try:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+        return _WRITER.encode(value).encode()
     except UnicodeEncodeError:
         raise MalformedError("a string holds a lone surrogate") from None
 
@@ -48,10 +50,21 @@ def parse_canonical(data: bytes) -> JsonValue:
     return value
 
 
+def same_json(left: JsonValue, right: JsonValue) -> bool:
+    """Tell whether two restricted values print alike: as 1 and true do not, which Python calls equal.
+
+    Raises:
+        MalformedError: as `canonical` does.
+    """
+    if type(left) is str and type(right) is str:
+        return left == right
+    return canonical(left) == canonical(right)
+
+
 def _check(value: JsonValue, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise MalformedError(f"JSON is nested deeper than {_MAX_DEPTH}")
-    if value is None or isinstance(value, str | bool):
+    if type(value) in _PLAIN or isinstance(value, str):
         return
     if isinstance(value, int):
         if abs(value) > MAX_INTEGER:

@@ -7,6 +7,7 @@ Invariants:
 """
 
 import re
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, NamedTuple
 from uuid import UUID
@@ -142,6 +143,7 @@ def uuid7(at_ms: int, random_bits: int) -> UUID:
     return UUID(int=value)
 
 
+@lru_cache(maxsize=4096)
 def stream_of(prefixed_id: str) -> UUID:
     """Return the stream of a workload, CAC or execution: the 128 bits of its id.
 

@@ -89,11 +89,16 @@ def event_from(topic: str, payload: Any) -> Event:
     Raises:
         MalformedError: for a topic outside the registry or a payload of another shape.
     """
+    return event_from_json(topic, canonical(payload))
+
+
+def event_from_json(topic: str, payload: bytes) -> Event:
+    """Build an event from a stored topic and its payload in canonical form. Raises as `event_from` does."""
     kind = _REGISTRY.get(topic)
     if kind is None:
         raise MalformedError(f"topic {topic[:80]!a} is not known to this program; a newer program may know it")
     try:
-        return kind.model_validate_json(canonical(payload))
+        return kind.model_validate_json(payload)
     except ValidationError as error:
         where = ".".join(map(str, error.errors(include_url=False, include_input=False)[0]["loc"]))
         raise MalformedError(f"event {topic} does not have its shape (at {where or 'top'})") from None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from domain.canonical import canonical
+from domain.canonical import canonical, same_json
 from domain.errors import NotAuthorisedError
 
 SUBMISSION: Final = "ledger-submission+jwt"
@@ -60,7 +60,7 @@ def require_claims(signed: Signed, expected: Mapping[str, Any]) -> None:
     """
     said = {name: value for name, value in signed.payload.items() if name not in REGISTERED_CLAIMS}
     for name in sorted({*said, *expected}):
-        if name not in said or name not in expected or canonical(said[name]) != canonical(expected[name]):
+        if name not in said or name not in expected or not same_json(said[name], expected[name]):
             raise NotAuthorisedError(f"the statement does not say this: member {name[:64]!a} differs")
 
 

@@ -9,15 +9,18 @@ Invariants:
 - A stream has one key in each generation, and a tag stands for one stream.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 from uuid import UUID
 
 from domain.canonical import canonical
-from domain.errors import MalformedError
+from domain.errors import MalformedError, VerificationError
 from infrastructure.keys.stream_keys import MAX_GENERATION, StreamKey
-from infrastructure.tlog.files import read_file
+from infrastructure.tlog.files import open_file
 
 KEYS = "keys.json"
 FORMAT = "ledger-keys/v1"
@@ -30,6 +33,12 @@ _ROW = re.compile(
     rb'"stream":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})","tag":"([0-9a-f]{32})"\}'
 )
 _TAIL = b"]}"
+_MAX_HEAD_BYTES = 512
+MAX_ROW_BYTES = 256
+"""Longer than any row with the comma before it."""
+
+_CHUNK_BYTES = 1 << 20
+TWICE = f"{KEYS}: its rows are not in order, or a stream or tag stands there twice"
 
 
 def keys_document(origin: str, keys: Iterable[StreamKey]) -> bytes:
@@ -38,7 +47,7 @@ def keys_document(origin: str, keys: Iterable[StreamKey]) -> bytes:
         canonical(
             {"stream": str(key.stream_id), "generation": key.generation, "tag": key.tag.hex(), "key": key.secret.hex()}
         )
-        for key in sorted(keys, key=_order)
+        for key in sorted(keys, key=order_of)
     ]
     head = canonical({"format": FORMAT, "origin": origin, "streams": []})
     return head.removesuffix(_TAIL) + b",".join(rows) + _TAIL
@@ -51,34 +60,88 @@ def read_keys(directory: Path) -> tuple[str, Mapping[bytes, StreamKey]]:
         VerificationError: when it is missing or larger than MAX_KEYS_BYTES.
         MalformedError: when it is not of its format.
     """
-    data = read_file(directory, KEYS, MAX_KEYS_BYTES)
-    head = _HEAD.match(data)
-    if head is None:
-        raise MalformedError(f"{KEYS} is not of the format {FORMAT}")
-    keys: dict[bytes, StreamKey] = {}
-    last = ("", -1)
-    for key in _rows(data, head.end()):
-        if _order(key) <= last or key.tag in keys:
-            raise MalformedError(f"{KEYS}: its rows are not in order, or a stream or tag stands there twice")
-        last, keys[key.tag] = _order(key), key
-    return head.group(1).decode("ascii"), keys
+    with KeysFile(directory, MAX_KEYS_BYTES) as file:
+        keys: dict[bytes, StreamKey] = {}
+        for _, key in file.rows():
+            if key.tag in keys:
+                raise MalformedError(TWICE)
+            keys[key.tag] = key
+        return file.origin, keys
 
 
-def _order(key: StreamKey) -> tuple[str, int]:
+class KeysFile:
+    """A bundle's keys.json, read row by row. Close it.
+
+    Raises:
+        VerificationError: when it is missing or larger than `limit` bytes.
+        MalformedError: when it does not begin as its format says.
+    """
+
+    def __init__(self, directory: Path, limit: int) -> None:
+        self._descriptor = open_file(directory, KEYS, limit)
+        head = _HEAD.match(os.pread(self._descriptor, _MAX_HEAD_BYTES, 0))
+        if head is None:
+            os.close(self._descriptor)
+            raise MalformedError(f"{KEYS} is not of the format {FORMAT}")
+        self.origin = head.group(1).decode("ascii")
+        self._first = head.end()
+
+    def rows(self) -> Iterator[tuple[int, StreamKey]]:
+        """Yield each row's place in the file and its key, by stream and generation.
+
+        Raises:
+            MalformedError: where the file does not go on exactly as it must.
+        """
+        place, last, data, at = self._first, ("", -1), b"", 0
+        while True:
+            if len(data) - at <= MAX_ROW_BYTES:
+                place, at, data = place + at, 0, os.pread(self._descriptor, _CHUNK_BYTES, place + at)
+            if data[at:] == _TAIL:
+                return
+            comma = 0 if last[1] < 0 else 1
+            row = parse_row(data, at + comma)
+            if row is None or data[at : at + comma] != b","[:comma]:
+                raise MalformedError(f"{KEYS} is not of the format {FORMAT} (at byte {place + at})")
+            key, end = row
+            if order_of(key) <= last:
+                raise MalformedError(TWICE)
+            yield place + at + comma, key
+            last, at = order_of(key), end
+
+    def row(self, place: int) -> StreamKey:
+        """Return the key of the row at a place.
+
+        Raises:
+            VerificationError: when no row is there any more.
+        """
+        row = parse_row(os.pread(self._descriptor, MAX_ROW_BYTES, place), 0)
+        if row is None:
+            raise VerificationError(f"{KEYS}: it was changed while it was read")
+        return row[0]
+
+    def close(self) -> None:
+        """Let the file go."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def order_of(key: StreamKey) -> tuple[str, int]:
+    """Return what rows are ordered by."""
     return str(key.stream_id), key.generation
 
 
-def _rows(data: bytes, position: int) -> Iterator[StreamKey]:
-    """Yield the rows from a position on, where the file goes on exactly as it must."""
-    first = True
-    while data[position : position + len(_TAIL) + 1] != _TAIL:
-        if not first and data[position : position + 1] != b",":
-            raise MalformedError(f"{KEYS} is not of the format {FORMAT} (at byte {position})")
-        row = _ROW.match(data, position if first else position + 1)
-        if row is None or int(row.group(1)) > MAX_GENERATION:
-            raise MalformedError(f"{KEYS} is not of the format {FORMAT} (at byte {position})")
-        generation, secret, stream, tag = row.groups()
-        yield StreamKey(
-            UUID(stream.decode()), int(generation), bytes.fromhex(tag.decode()), bytes.fromhex(secret.decode())
-        )
-        first, position = False, row.end()
+def parse_row(data: bytes, at: int) -> tuple[StreamKey, int] | None:
+    """Return the key of the row that stands at a place, and where that row ends; None if none stands there."""
+    row = _ROW.match(data, at)
+    if row is None or int(row.group(1)) > MAX_GENERATION:
+        return None
+    generation, secret, stream, tag = row.groups()
+    key = StreamKey(UUID(stream.decode()), int(generation), bytes.fromhex(tag.decode()), bytes.fromhex(secret.decode()))
+    return key, row.end()

@@ -196,9 +196,8 @@ def _appraised(known: Known, execution: Execution, event: EvidenceAppraised, rec
     _require((event.certificate is None) == (event.status != "affirming"), "a certificate follows an affirming verdict")
     if event.certificate is None:
         return
-    _require(
-        known.enclave_keys.setdefault(event.cac_key, execution.id) == execution.id, "the enclave's key is another's"
-    )
+    another = "the enclave's key is another's"
+    known.once.claim(b"enclave\0" + event.cac_key.encode(), recorded.leaf_index, execution.id.encode(), another)
     _appraise_again(known, execution, said, signed.kid, recorded)
     _certified(known, event, event.certificate, recorded)
 

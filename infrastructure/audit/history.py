@@ -7,7 +7,7 @@ Invariants:
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -15,17 +15,20 @@ from domain.cacs.events import CacIssued, CacRejected, QuorumFailed, QuorumReach
 from domain.canonical import canonical
 from domain.clauses.decisions import deprecation_claims, registration_claims
 from domain.clauses.events import ClauseDeprecated, ClauseRegistered
-from domain.errors import LedgerError, VerificationError
+from domain.errors import VerificationError
 from domain.hashing import sha256_hex
 from domain.identifiers import clause_stream, node_stream, stream_of
 from domain.message import Event, Recorded
 from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.statements import GOVERNANCE, REPORT, require_claims
 from domain.workloads.events import ClauseVerified, CredentialChecked
-from infrastructure.audit import executions, governance, results, workloads
+from infrastructure.audit import ended, executions, governance, results, workloads
+from infrastructure.audit.compact import SALT_BYTES, CompactMap
+from infrastructure.audit.ended import ENDED_BYTES
 from infrastructure.audit.known import Known, Workload
-from infrastructure.audit.opening import Opener
-from infrastructure.audit.statements import Statements
+from infrastructure.audit.once import INDEX_BYTES, Once
+from infrastructure.audit.opening import CONTENT_ERRORS, Item, Order, named
+from infrastructure.entropy import SystemEntropy
 
 
 class HistoryAudit:
@@ -33,36 +36,46 @@ class HistoryAudit:
 
     Args:
         origin: the log's origin.
-        opener: opens its entries, and knows which streams are disclosed.
+        generations: of the disclosed keys of a stream.
     """
 
-    def __init__(self, origin: str, opener: Opener) -> None:
-        self._known = Known(origin, opener.discloses, Statements(origin))
+    def __init__(self, origin: str, generations: Callable[[UUID], frozenset[int]]) -> None:
+        salt = SystemEntropy().bytes(SALT_BYTES)
+        ended = CompactMap(ENDED_BYTES, salt)
+        self._known = Known.of(origin, Order(generations, ended), Once(CompactMap(INDEX_BYTES, salt)), ended)
         self.opened = 0
+        self.size = 0
 
     @property
     def sealed(self) -> int:
         """Return how many entries were not disclosed."""
         return self._known.sealed
 
-    def follow(self, history: Iterable[Recorded | None]) -> None:
-        """Check every disclosed event.
+    def follow(self, item: Item, verified: frozenset[bytes] = frozenset()) -> None:
+        """Check the next entry.
+
+        Args:
+            item: what it holds.
+            verified: names of the signatures that are known to hold (infrastructure.audit.signatures).
 
         Raises:
-            VerificationError: naming the entry that does not hold.
+            VerificationError: naming the entry, when it does not hold.
         """
-        for recorded in history:
-            if recorded is None:
-                self._known.sealed += 1
-                continue
-            self.opened += 1
-            try:
-                _check(self._known, recorded)
-            except LedgerError as error:
-                raise VerificationError(f"entry {recorded.leaf_index}: {error}") from None
-            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
-                text = f"entry {recorded.leaf_index}: a document or statement inside is not of its form"
-                raise VerificationError(text) from None
+        index, known = self.size, self._known
+        try:
+            recorded = known.order.take(index, item)
+        except CONTENT_ERRORS as error:
+            raise named(index, error) from None
+        self.size += 1
+        if recorded is None:
+            known.sealed += 1
+            return
+        self.opened += 1
+        known.signatures.verified = verified
+        try:
+            _check(known, recorded)
+        except CONTENT_ERRORS as error:
+            raise named(index, error, "a document or statement inside is not of its form") from None
 
     def checked(self) -> tuple[str, ...]:
         """Return what was checked, with how often."""
@@ -85,6 +98,8 @@ def _check(known: Known, recorded: Recorded) -> None:
     stream = _home(known, event)
     if stream is not None and stream != recorded.stream_id:
         raise VerificationError(f"{event.TOPIC} stands in another stream than its ids name")
+    if ended.follow(known, recorded):
+        return
     match event:
         case CacIssued() | CacRejected():
             results.judge(known, recorded)
@@ -94,22 +109,23 @@ def _check(known: Known, recorded: Recorded) -> None:
             _of_the_cell(known, event, recorded)
         case _ if recorded.stream_id == known.own_stream:
             governance.govern(known, recorded)
-        case _ if hasattr(event, "execution_id"):
+        case _ if "execution_id" in type(event).model_fields:
             executions.follow(known, recorded)
         case _:
             workloads.follow(known, recorded)
     _require_policy(known, event)
+    ended.settle(known, event)
 
 
 def _home(known: Known, event: Event) -> UUID | None:
     """Return the stream that an event belongs to by its own ids; None for what carries none."""
     if isinstance(event, CredentialChecked | ClauseVerified):
         return None
-    for kind, home in _HOMES.items():
-        if isinstance(event, kind):
-            return home(event)
+    home = _HOMES.get(type(event))
+    if home is not None:
+        return home(event)
     for name in ("execution_id", "workload_id"):
-        if hasattr(event, name):
+        if name in type(event).model_fields:
             return stream_of(getattr(event, name))
     if known.own_stream is None:
         raise VerificationError(f"{event.TOPIC} stands in another stream than the log's own")
@@ -153,24 +169,28 @@ def _of_the_cell(
             require_claims(one, deprecation_claims(event.clause_id, event.reason))
 
 
+_NAMES_A_POLICY = {"policy_digest", "policy_version"}
+
+
 def _require_policy(known: Known, event: Event) -> None:
     """Require that the policy which a decision names is one that was adopted, with the clause's own rules."""
-    digest, version = getattr(event, "policy_digest", None), getattr(event, "policy_version", None)
+    if not type(event).model_fields.keys() >= _NAMES_A_POLICY:
+        return
     workload = _workload_of(known, event)
-    if digest is None or version is None or workload is None or workload.queued is None:
+    if workload is None or workload.queued is None:
         return
     tenant = known.tenant("policies that decisions name")
     if tenant is None:
         return
-    policy = known.effective(workload.queued, version)
-    if policy is None or policy.digest() != digest:
+    digest, version = getattr(event, "policy_digest", None), getattr(event, "policy_version", 0)
+    if digest is None or known.policy_digest(workload.queued, version) != digest:
         raise VerificationError(f"{event.TOPIC} names a policy that was not in force")
 
 
 def _workload_of(known: Known, event: Event) -> Workload | None:
-    name = getattr(event, "workload_id", None)
-    if name is None:
-        execution = getattr(event, "execution_id", None)
-        attempt = None if execution is None else known.attempts.get(stream_of(execution))
+    if "workload_id" in type(event).model_fields:
+        name = getattr(event, "workload_id", "")
+    else:
+        attempt = known.attempts.get(stream_of(getattr(event, "execution_id", "")))
         name = None if attempt is None else attempt.execution.reserved.workload_id
     return None if name is None else known.workloads.get(stream_of(name))

@@ -6,7 +6,6 @@ Invariants:
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from domain.executions.state import Execution
 from domain.identifiers import stream_of
 from domain.message import Recorded
 from domain.policies.effective import effective_policy
-from domain.policies.kinds import Policy
+from domain.policies.kinds import Policy, Rule
 from domain.statements import Signed
 from domain.tenants.state import Tenant
 from domain.workloads.events import (
@@ -26,14 +25,21 @@ from domain.workloads.events import (
     WorkloadQueued,
     WorkloadSubmitted,
 )
+from infrastructure.audit.compact import CompactMap
+from infrastructure.audit.once import Once
+from infrastructure.audit.opening import Order
+from infrastructure.audit.signatures import Signatures
 from infrastructure.audit.statements import Statements
+
+_REMEMBERED_POLICIES = 256
 
 
 @dataclass
 class Workload:
     """A workload: what was asked for, what was checked, the newest queueing, and where its attempts were placed.
 
-    `again` is how the next attempt must be queued, once an authorisation or a node's failure allows one.
+    `over` says that nothing more will run for it. `again` is how the next attempt must be queued, once an authorisation
+    or a node's failure allows one.
     """
 
     submitted: WorkloadSubmitted
@@ -43,6 +49,7 @@ class Workload:
     queued: WorkloadQueued | None = None
     waits: bool = False
     held: bool = False
+    over: bool = False
     again: WorkloadQueued | None = None
     places: dict[str, tuple[WorkloadPlaced, Place]] = field(default_factory=dict)
 
@@ -66,24 +73,37 @@ class Result:
 
 @dataclass
 class Known:
-    """The fold of one log. `discloses` tells whether a stream can be read."""
+    """The fold of one log.
+
+    `workloads` and `attempts` hold what has not come to its end (infrastructure.audit.ended); `order` tells what is
+    disclosed; `once` and `ended` remember of everything else what later entries are held against.
+    """
 
     origin: str
-    discloses: Callable[[UUID], bool]
+    order: Order
     statements: Statements
+    once: Once
+    signatures: Signatures
+    ended: CompactMap
     own_stream: UUID | None = None
     platform: bool = False
     registered: Tenant | None = None
     policies: dict[int, Policy] = field(default_factory=lambda: {0: Policy()})
     workloads: dict[UUID, Workload] = field(default_factory=dict)
     attempts: dict[UUID, Attempt] = field(default_factory=dict)
-    judged: dict[str, str] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
+    nodes: dict[str, int] = field(default_factory=dict)
     node_kids: dict[str, str] = field(default_factory=dict)
-    enclave_keys: dict[str, str] = field(default_factory=dict)
     sealed: int = 0
+    _policy_digests: dict[tuple[int, tuple[Rule, ...]], str | None] = field(default_factory=dict)
     checked: Counter[str] = field(default_factory=Counter)
     elsewhere: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, origin: str, order: Order, once: Once, ended: CompactMap) -> "Known":
+        """Begin with nothing known."""
+        signatures = Signatures()
+        return cls(origin, order, Statements(origin, once, signatures), once, signatures, ended)
 
     @property
     def host(self) -> str:
@@ -99,7 +119,7 @@ class Known:
         Raises:
             VerificationError: when the log has no registration.
         """
-        if self.registered is not None and self._readable(self.own_stream):
+        if self.registered is not None and self.own_stream is not None and self._complete(self.own_stream):
             return self.registered
         self._lacking(self.own_stream, f"{what}: the log's own stream was not disclosed", "its registration")
         return None
@@ -108,7 +128,7 @@ class Known:
         """Return a workload, or None where its stream was not disclosed. Arguments and errors as for `tenant`."""
         stream = stream_of(workload_id)
         found = self.workloads.get(stream)
-        if found is not None and self._readable(stream):
+        if found is not None and self._complete(stream):
             return found
         self._lacking(stream, f"{what}: the workload's stream was not disclosed", "its workload")
         return None
@@ -117,7 +137,7 @@ class Known:
         """Return an execution, or None where its stream was not disclosed. Arguments and errors as for `tenant`."""
         stream = stream_of(execution_id)
         found = self.attempts.get(stream)
-        if found is not None and self._readable(stream):
+        if found is not None and self._complete(stream):
             return found
         self._lacking(stream, f"{what}: the execution's stream was not disclosed", "its execution")
         return None
@@ -129,15 +149,31 @@ class Known:
             self._lacking(stream_of(cac_id), f"{what}: a CAC's stream was not disclosed", "its CAC")
         return found
 
+    def policy_digest(self, queued: WorkloadQueued, version: int) -> str | None:
+        """Return the digest of `effective`."""
+        key = version, queued.clause_rules
+        if key not in self._policy_digests:
+            if len(self._policy_digests) == _REMEMBERED_POLICIES:
+                self._policy_digests.clear()
+            policy = self.effective(queued, version)
+            self._policy_digests[key] = None if policy is None else policy.digest()
+        return self._policy_digests[key]
+
     def effective(self, queued: WorkloadQueued, version: int) -> Policy | None:
         """Return the effective policy for a workload under a version of the tenant's, or None when there is none."""
         policy = self.policies.get(version)
         return None if policy is None else effective_policy(policy, queued.clause_rules)
 
+    def _complete(self, stream: UUID) -> bool:
+        """Tell whether nothing of a stream can be missing of which something was opened."""
+        return not self.order.hidden_generations or self.order.discloses(stream)
+
     def _readable(self, stream: UUID | None) -> bool:
-        return stream is not None and self.discloses(stream)
+        return stream is not None and self.order.discloses(stream)
 
     def _lacking(self, stream: UUID | None, told: str, named: str) -> None:
+        if stream is not None and self.ended.get(stream.bytes) is not None:
+            raise VerificationError(f"{named} has come to its end before it")
         if self.sealed == 0 or self._readable(stream):
             raise VerificationError(f"{named} is not in the log before it")
         self.elsewhere[told] += 1

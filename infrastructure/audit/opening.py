@@ -7,79 +7,198 @@ Invariants:
   generation counts as not disclosed; a gap that no such generation explains refuses.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import hmac
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
 from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import domain.registry  # noqa: F401 - fills the registry
 from domain.errors import LedgerError, VerificationError
-from domain.message import Recorded, event_from
+from domain.message import Recorded, event_from_json
 from domain.transparency.hashing import leaf_hash
-from infrastructure.keys.entry import parse_entry
-from infrastructure.keys.sealing import EntryRecord, open_with_stream_keys
-from infrastructure.keys.stream_keys import StreamKey
+from infrastructure.audit.compact import CompactMap
+from infrastructure.keys.entry import EntryHeader, ParsedEntry, parse_entry
+from infrastructure.keys.plaintext import EntryRecord, decode_record, event_bytes
+from infrastructure.keys.stream_keys import StreamKey, key_commitment, key_id
 
 NO_LOG = UUID(int=0)
 """Log id of events from a bundle: outside the ledger a log is known by its origin only."""
 
+VERSION_BYTES = 8
+_CACHED_STREAMS = 16_384
+
+
+class KeySource(Protocol):
+    """Gives disclosed keys."""
+
+    def get(self, tag: bytes, /) -> StreamKey | None:
+        """Return the key with a tag, or None where it was not disclosed."""
+        ...
+
+
+class Opened(NamedTuple):
+    """An entry's content: stream, its key's generation, version, instant, topic, event as canonical JSON, leaf hash."""
+
+    stream_id: UUID
+    generation: int
+    version: int
+    at_ms: int
+    topic: str
+    event: bytes
+    leaf_hash: bytes
+
+
+Item = Opened | int
+"""An opened entry; or of one whose stream's key was not disclosed the generation of its key."""
+
+
+class _Stream(NamedTuple):
+    key: StreamKey
+    cipher: AESGCM
+    commitment: bytes
+    header: EntryHeader
+
 
 class Opener:
-    """Opens the entries of one log.
+    """Opens entries of one log, one by one.
 
     Args:
-        keys: the disclosed stream keys by tag.
+        keys: the disclosed stream keys.
         origin: the log's origin.
     """
 
-    def __init__(self, keys: Mapping[bytes, StreamKey], origin: str) -> None:
+    def __init__(self, keys: KeySource, origin: str) -> None:
         self._keys = keys
         self._origin = origin
-        self._disclosed = {(key.stream_id, key.generation) for key in keys.values()}
-        self._streams = {key.stream_id for key in keys.values()}
-        self._versions: dict[UUID, int] = {}
-        self._hidden_generations: set[int] = set()
+        self._streams: dict[bytes, _Stream] = {}
+
+    def open(self, entry: bytes) -> Item:
+        """Open an entry, and check that it is what its key was disclosed for.
+
+        Raises:
+            LedgerError: when entry or plaintext are not of their form, it is another log's or another key's, or was
+                changed.
+        """
+        found = self.read(entry)
+        if isinstance(found, int):
+            return found
+        record, generation, event = found
+        return Opened(record.stream_id, generation, record.version, record.at_ms, record.topic, event, leaf_hash(entry))
+
+    def read(self, entry: bytes) -> tuple[EntryRecord, int, bytes] | int:
+        """Return what an entry holds, its key's generation and its event as JSON; or else as `open`."""
+        parsed = parse_entry(entry)
+        if parsed.origin != self._origin:
+            raise VerificationError(f"sealed for the log {parsed.origin}, not {self._origin}")
+        stream = self._streams.get(parsed.tag) or self._derived(parsed)
+        if stream is None:
+            return parsed.generation
+        if parsed.generation != stream.key.generation:
+            raise VerificationError("sealed bytes belong to another stream or key generation")
+        plaintext = _decrypt(parsed, stream)
+        record = decode_record(plaintext)
+        if record.stream_id != stream.key.stream_id:
+            raise VerificationError("an entry holds an event of another stream than its key was disclosed for")
+        return record, parsed.generation, event_bytes(plaintext)
+
+    def _derived(self, parsed: ParsedEntry) -> _Stream | None:
+        key = self._keys.get(parsed.tag)
+        if key is None:
+            return None
+        commitment = key_commitment(key.secret, self._origin)
+        header = EntryHeader.of(key_id(key.generation, key.tag, commitment), self._origin)
+        if len(self._streams) >= _CACHED_STREAMS:
+            self._streams.clear()  # derived again when needed
+        stream = self._streams[parsed.tag] = _Stream(key, AESGCM(key.secret), commitment, header)
+        return stream
+
+
+def _decrypt(parsed: ParsedEntry, stream: _Stream) -> bytes:
+    if not hmac.compare_digest(stream.commitment, parsed.commitment):
+        raise VerificationError("the key is not the one that sealed this (key commitment)")
+    try:
+        return stream.cipher.decrypt(parsed.iv, parsed.ciphertext, stream.header.additional_data(parsed.iv))
+    except InvalidTag:
+        raise VerificationError("sealed bytes were changed") from None
+
+
+class Order:
+    """Follows opened entries in leaf order: each is the next of its stream, or its stream may lack some.
+
+    Args:
+        generations: of the disclosed keys of a stream.
+        ended: last versions (8 bytes, with what else the caller keeps there) of streams that have come to their end, by
+            the bytes of their id.
+    """
+
+    def __init__(self, generations: Callable[[UUID], frozenset[int]], ended: CompactMap | None = None) -> None:
+        self._generations = generations
+        self._ended = ended
+        self.versions: dict[UUID, int] = {}
+        self.hidden_generations: set[int] = set()
 
     def discloses(self, stream: UUID) -> bool:
         """Tell whether everything of a stream can be read, as far as entries were opened."""
-        return stream in self._streams and not self._may_miss_some(stream)
+        generations = self._generations(stream)
+        return bool(generations) and self.hidden_generations <= generations
 
-    def opened(self, entries: Iterable[bytes]) -> Iterator[Recorded | None]:
-        """Yield each entry's event, or None where its stream's key was not disclosed.
+    def take(self, index: int, item: Item) -> Recorded | None:
+        """Return an entry's event with its place; None where it was not disclosed, or its stream may lack some.
 
         Raises:
-            VerificationError: naming the entry that is not what it should be.
+            LedgerError: when the event is not of its form, or its version not the next one.
         """
-        for index, entry in enumerate(entries):
-            try:
-                yield self._open(index, entry)
-            except LedgerError as error:
-                raise VerificationError(f"entry {index}: {error}") from None
-            except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
-                raise VerificationError(f"entry {index}: its content is not of its form") from None
-
-    def _open(self, index: int, entry: bytes) -> Recorded | None:
-        record = open_with_stream_keys(entry, self._keys, origin=self._origin)
-        if record is None:
-            self._hidden_generations.add(parse_entry(entry).generation)
+        if isinstance(item, int):
+            self.hidden_generations.add(item)
             return None
-        event = event_from(record.topic, record.event)
-        if not self._follows(record):
+        event = event_from_json(item.topic, item.event)
+        if not self._follows(item):
             return None
-        return Recorded(NO_LOG, index, record.stream_id, record.version, record.at_ms, event, leaf_hash(entry))
+        return Recorded(NO_LOG, index, item.stream_id, item.version, item.at_ms, event, item.leaf_hash)
 
-    def _follows(self, record: EntryRecord) -> bool:
+    def _follows(self, item: Opened) -> bool:
         """Tell whether an entry is the next of its stream; it isn't known of a stream that may lack some."""
-        stream, expected = record.stream_id, self._versions.get(record.stream_id, -1) + 1
-        incomplete = self._may_miss_some(stream)
-        if record.version < expected or (record.version > expected and not incomplete):
-            raise VerificationError(f"version {record.version} of stream {stream}, where {expected} is next")
-        self._versions[stream] = record.version
+        stream = item.stream_id
+        last = self.versions.get(stream)
+        ended = self._ended.get(stream.bytes) if last is None and self._ended is not None else None
+        expected = (int.from_bytes(ended[:VERSION_BYTES]) if ended else -1 if last is None else last) + 1
+        incomplete = bool(self.hidden_generations) and not self.hidden_generations <= self._generations(stream)
+        if item.version < expected or (item.version > expected and not incomplete):
+            raise VerificationError(f"version {item.version} of stream {stream}, where {expected} is next")
+        if ended is not None and self._ended is not None:
+            self._ended.set(stream.bytes, item.version.to_bytes(VERSION_BYTES) + ended[VERSION_BYTES:])
+        else:
+            self.versions[stream] = item.version
         return not incomplete
-
-    def _may_miss_some(self, stream: UUID) -> bool:
-        """Tell whether entries that could not be opened may be of a stream: those of a generation kept back."""
-        return any((stream, generation) not in self._disclosed for generation in self._hidden_generations)
 
 
 def opened_entries(entries: Iterable[bytes], keys: Mapping[bytes, StreamKey], origin: str) -> Iterator[Recorded | None]:
-    """Yield each entry's event, or None where its stream's key was not disclosed. Raises as `Opener.opened` does."""
-    return Opener(keys, origin).opened(entries)
+    """Yield each entry's event, or None where its stream's key was not disclosed.
+
+    Raises:
+        VerificationError: naming the entry that is not what it should be.
+    """
+    generations: dict[UUID, frozenset[int]] = {}
+    for key in keys.values():
+        generations[key.stream_id] = generations.get(key.stream_id, frozenset()) | {key.generation}
+    opener, order = Opener(keys, origin), Order(lambda stream: generations.get(stream, frozenset()))
+    for index, entry in enumerate(entries):
+        try:
+            recorded = order.take(index, opener.open(entry))
+        except CONTENT_ERRORS as error:
+            raise named(index, error) from None
+        yield recorded
+
+
+def named(index: int, error: Exception, otherwise: str = "its content is not of its form") -> VerificationError:
+    """Return the error that names an entry whose content raised another one."""
+    return VerificationError(f"entry {index}: {error if isinstance(error, LedgerError) else otherwise}")
+
+
+CONTENT_ERRORS = (
+    LedgerError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
+)  # fmt: skip
+"""What the content of an entry can make raise."""

@@ -14,11 +14,11 @@ from domain.attestation.binding import Binding, report_data
 from domain.cacs.document import CacRecord, bound_report_data, draft_document
 from domain.cacs.events import CacIssued, CacRejected, QuorumReached
 from domain.cacs.gate import RUN_MEMBERS
-from domain.canonical import canonical
+from domain.canonical import canonical, same_json
 from domain.errors import VerificationError
 from domain.executions.events import EvidenceAppraised, ExecutionCompleted, ExecutionReserved, InputsReleased
 from domain.hashing import sha256_hex
-from domain.identifiers import parse_clause_id
+from domain.identifiers import parse_clause_id, stream_of
 from domain.message import Recorded
 from domain.policies.facts import WorkloadFacts
 from domain.statements import ENDORSEMENT
@@ -31,6 +31,7 @@ from infrastructure.keys.thumbprint import thumbprint
 from infrastructure.statements import jws
 
 _CHECKED = "CACs: every member, outcome and outputs as recorded, the enclave's proof, its certificate, report_data"
+_ONE = "one execution yields at most one CAC"
 _ALONE = "CACs by themselves only (proof, certificate, report_data): their execution's stream was not disclosed"
 
 
@@ -39,9 +40,9 @@ def judge(known: Known, recorded: Recorded) -> None:
     event = recorded.event
     if not isinstance(event, CacIssued | CacRejected):
         raise VerificationError("this has no place in the stream of a CAC")
-    if recorded.version != 0 or event.execution_id in known.judged:
-        raise VerificationError("one execution yields at most one CAC")
-    known.judged[event.execution_id] = event.cac_id
+    if recorded.version != 0:
+        raise VerificationError(_ONE)
+    known.once.claim(b"verdict\0" + event.execution_id.encode(), recorded.leaf_index, event.cac_id.encode(), _ONE)
     attempt = known.attempt(event.execution_id, "verdicts on CACs")
     if attempt is not None:
         _require_reserved(attempt, event)
@@ -57,7 +58,8 @@ def judge(known: Known, recorded: Recorded) -> None:
         _held_against(known, attempt, event)
         known.checked[_CHECKED] += 1
     commitments = tuple(output["commitment"] for output in document["outputs"])
-    known.results[event.cac_id] = Result(document["outcome"], commitments)
+    if stream_of(event.workload_id) in known.workloads:  # else no quorum can be seen that rests on it
+        known.results[event.cac_id] = Result(document["outcome"], commitments)
 
 
 def agree(known: Known, workload: Workload, event: QuorumReached) -> None:
@@ -85,7 +87,7 @@ def _held_against(known: Known, attempt: Attempt, event: CacIssued) -> None:
     record, completed = _record(known, attempt, document)
     drafted = draft_document(record)
     for name in sorted({*drafted, *(set(document) - RUN_MEMBERS)}):
-        if name not in document or name not in drafted or canonical(document[name]) != canonical(drafted[name]):
+        if name not in document or name not in drafted or not same_json(document[name], drafted[name]):
             raise VerificationError(f"member {name[:64]!a} of the CAC is not what the log's entries say")
     outputs = [{"commitment": completed.output_commitment, "size_bytes": completed.output_bytes}]
     if canonical([document["outcome"], document["outputs"]]) != canonical([completed.outcome, outputs]):
@@ -169,8 +171,14 @@ def _alone(known: Known, document: Mapping[str, Any]) -> None:
 
 
 def _prove(known: Known, document: Mapping[str, Any]) -> None:
-    controller = did_key(bytes.fromhex(document["cac_key"]))
-    verify_proof(document, at_ms=None, controller=controller, domain=known.origin, challenge=document["nonce"])
+    verify_proof(
+        document,
+        at_ms=None,
+        controller=did_key(bytes.fromhex(document["cac_key"])),
+        domain=known.origin,
+        challenge=document["nonce"],
+        check=known.signatures.verify,
+    )
 
 
 def _claimed_report_data(document: Mapping[str, Any]) -> str:

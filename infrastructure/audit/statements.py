@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from domain.errors import NotAuthorisedError, VerificationError
-from domain.hashing import sha256_hex
 from domain.message import Recorded
 from domain.statements import Signed
 from domain.time import SECOND_MS
+from infrastructure.audit.once import Once
+from infrastructure.audit.signatures import Signatures
 from infrastructure.keys.did_key import did_key, public_key
 from infrastructure.keys.thumbprint import thumbprint
 from infrastructure.statements import jws
@@ -33,11 +34,14 @@ class Statements:
 
     Args:
         origin: the log's origin, which is every statement's audience.
+        once: remembers which entry has a statement.
+        signatures: verifies signatures.
     """
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, once: Once, signatures: Signatures) -> None:
         self._origin = origin
-        self._used: dict[tuple[str, str], tuple[int, str]] = {}
+        self._once_in_log = once
+        self._signatures = signatures
         self.verified: Counter[str] = Counter()
         self.read: Counter[str] = Counter()
 
@@ -97,12 +101,14 @@ class Statements:
         at_ms = recorded.at_ms
         if "exp" in statement.payload:
             at_ms = instant_before(at_ms, statement.payload["exp"] * SECOND_MS)
-        payload = jws.verify(token, typ=typ, keys=keys, aud=self._origin, now_s=at_ms // SECOND_MS)
+        payload = jws.verify_parsed(
+            statement, typ=typ, keys=keys, aud=self._origin, now_s=at_ms // SECOND_MS, check=self._signatures.verify
+        )
         return self._once(Signed(token, statement.kid, typ, payload), recorded)
 
     def _once(self, signed: Signed, recorded: Recorded) -> Signed:
-        place = recorded.leaf_index, sha256_hex(signed.token.split(".")[1].encode())  # a payload has one spelling
-        known = self._used.setdefault((signed.iss, signed.jti), place)
-        if known != place:
-            raise VerificationError(f"the statement {signed.jti} was used in entry {known[0]} already")
+        payload = signed.token.split(".")[1].encode()  # it has one spelling
+        otherwise = f"the statement {signed.jti} was used in entry {{}} already"
+        key = b"\0".join((b"statement", signed.jti.encode(), signed.iss.encode()))
+        self._once_in_log.claim(key, recorded.leaf_index, payload, otherwise)
         return signed

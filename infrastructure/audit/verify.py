@@ -1,13 +1,15 @@
 """Verification of a bundle offline: the directory, and for authenticity a key from outside. Nothing else is asked."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from domain.errors import LedgerError, VerificationError
-from infrastructure.audit.disclosure import KEYS, read_keys
+from infrastructure.audit.disclosure import KEYS
 from infrastructure.audit.history import HistoryAudit
-from infrastructure.audit.opening import Opener
+from infrastructure.audit.key_index import DisclosedStreams, KeyIndex, build_index
+from infrastructure.audit.opening import CONTENT_ERRORS, Opener, named
 from infrastructure.keys.entry import parse_entry
 from infrastructure.tlog.reader import read_entries
 from infrastructure.tlog.verdict import REFUSED, Verification
@@ -61,12 +63,19 @@ def _shown(text: str) -> str:
 def _with_plaintext(path: Path, verdict: Verification) -> Verification:
     """Open every disclosed entry and check what is signed inside, as far as this log alone can tell."""
     origin = verdict.origin or ""
-    stated, keys = read_keys(path)
-    if stated != origin:
-        raise VerificationError(f"{KEYS}: the keys are another log's")
-    opener = Opener(keys, origin)
-    audit = HistoryAudit(origin, opener)
-    audit.follow(opener.opened(read_entries(path)))
+    with tempfile.TemporaryDirectory(prefix="audit-") as folder:
+        index = Path(folder) / "keys.index"
+        stated, places = build_index(path, index)
+        if stated != origin:
+            raise VerificationError(f"{KEYS}: the keys are another log's")
+        keys, streams = KeyIndex(path, index), DisclosedStreams(path, places)
+        opener, audit = Opener(keys, origin), HistoryAudit(origin, streams.generations)
+        for number, entry in enumerate(read_entries(path)):
+            try:
+                item = opener.open(entry)
+            except CONTENT_ERRORS as error:
+                raise named(number, error) from None
+            audit.follow(item)
     opened = f"plaintext of {audit.opened} disclosed entries: origin, key commitment, stream, dense versions, topics"
     not_checked = [*verdict.not_checked, *audit.not_checked()]
     if audit.sealed:

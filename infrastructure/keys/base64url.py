@@ -23,9 +23,12 @@ def decode(text: str) -> bytes:
     Raises:
         MalformedError: when it is not the one spelling of any bytes.
     """
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        data = None
+    if data is not None and encode(data) == text:
+        return data
     if _SYMBOLS.fullmatch(text) is None or len(text) % 4 == 1:
         raise MalformedError("not base64url without padding")
-    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if encode(data) != text:
-        raise MalformedError("base64url with stray trailing bits")
-    return data
+    raise MalformedError("base64url with stray trailing bits")

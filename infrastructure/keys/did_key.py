@@ -5,6 +5,8 @@ Invariants:
 - Only Ed25519 is known; every other key type is refused by name.
 """
 
+from functools import lru_cache
+
 from domain.errors import MalformedError
 from infrastructure.keys.ed25519 import KEY_BYTES, check_public_key
 
@@ -42,6 +44,7 @@ def decode_base58(text: str) -> bytes:
     return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8)
 
 
+@lru_cache(maxsize=1024)
 def did_key(public: bytes) -> str:
     """Return `did:key:z6Mk...` of a 32-byte Ed25519 public key."""
     return _PREFIX + encode_base58(_ED25519_MULTICODEC + check_public_key(public))
@@ -53,6 +56,7 @@ def verification_method(public: bytes) -> str:
     return f"{did}#{did.removeprefix(_PREFIX)}"
 
 
+@lru_cache(maxsize=1024)
 def public_key(did: str) -> bytes:
     """Return the 32-byte Ed25519 public key of a did:key.
 

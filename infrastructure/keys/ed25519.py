@@ -5,6 +5,9 @@ Invariants:
 - Nothing here prints a private key: callers hold `cryptography`'s opaque objects.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -12,6 +15,9 @@ from domain.errors import MalformedError, NotAuthorisedError
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
+
+Check = Callable[[bytes, bytes, bytes], object]
+"""`check(public, signature, message)` raises as `verify` does."""
 
 _P = 2**255 - 19
 _TORSION_Y = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
@@ -48,6 +54,11 @@ def check_public_key(public: bytes) -> bytes:
     return public
 
 
+@lru_cache(maxsize=1024)
+def _loaded(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(check_public_key(public))
+
+
 def verify(public: bytes, signature: bytes, message: bytes) -> None:
     """Check a signature.
 
@@ -55,8 +66,8 @@ def verify(public: bytes, signature: bytes, message: bytes) -> None:
         MalformedError: when the public key is not one.
         NotAuthorisedError: when the signature is not this key's over this message.
     """
-    check_public_key(public)
+    key = _loaded(public)
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        key.verify(signature, message)
     except InvalidSignature:
         raise NotAuthorisedError("the signature does not verify") from None

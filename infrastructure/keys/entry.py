@@ -4,12 +4,15 @@ Invariants:
 - Entry = tag 16, `[protected, {}, ciphertext]`; protected = `{1: 3, 3: 50, 4: kid, 5: IV, 15: {1: origin},
   16: "application/ledger-entry+cose"}` (A256GCM; RFC 9597 CWT claims; RFC 9596 typ). Nothing else is in the clear.
 - Parsing decodes, prints again and compares: one content has one spelling [`cbor2` takes duplicate keys, long forms and
-  trailing bytes].
+  trailing bytes]. What looks exactly as an entry is printed needs no decoder: a property holds the two ways equal.
 - An entry is at most 65,535 bytes; a payload, which has the same shape, at most MAX_PAYLOAD_BYTES.
 """
 
+import re
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import cbor2
 
@@ -30,10 +33,10 @@ _BEFORE_KID = b"\xa6\x01\x03\x03\x18\x32\x04\x58" + bytes([KID_BYTES])
 _BEFORE_IV = b"\x05" + bytes([0x40 | IV_BYTES])
 _AAD_CONTEXT = b"\x83\x68Encrypt0"
 _TYPE = b"\x10" + cbor2.dumps(ENTRY_TYPE)
+_MESSAGE = b"\xd0\x83"
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedEntry:
+class ParsedEntry(NamedTuple):
     """An entry taken apart: u32 generation, tag (16), commitment (32), IV (12), origin, ciphertext with GCM tag."""
 
     generation: int
@@ -63,7 +66,7 @@ class EntryHeader:
         before = _BEFORE_KID + kid + _BEFORE_IV
         after = b"\x0f\xa1\x01" + cbor2.dumps(origin) + _TYPE
         wrapped = _byte_string_head(len(before) + IV_BYTES + len(after)) + before
-        return cls(b"\xd0\x83" + wrapped, after, _AAD_CONTEXT + wrapped)
+        return cls(_MESSAGE + wrapped, after, _AAD_CONTEXT + wrapped)
 
     def additional_data(self, iv: bytes) -> bytes:
         """Return the Enc_structure `["Encrypt0", protected, h'']` (RFC 9052 5.3)."""
@@ -95,6 +98,49 @@ def parse_entry(data: bytes, *, max_bytes: int = MAX_ENTRY_BYTES) -> ParsedEntry
     """
     if len(data) > max_bytes:
         raise MalformedError(f"an entry is {len(data)} bytes, more than {max_bytes}")
+    return _as_printed(data) or _decoded(data)
+
+
+@lru_cache(maxsize=1024)
+def _printed(head: bytes) -> re.Pattern[bytes] | None:
+    """Return what an entry with this head of its protected header looks like up to its ciphertext; None for no entry.
+
+    The groups are generation, tag, commitment, IV, origin, and the ciphertext's head.
+    """
+    for origin_bytes in range(1, MAX_ORIGIN_BYTES + 1):
+        header = EntryHeader.of(bytes(KID_BYTES), "\0" * origin_bytes)
+        if header.before_iv[2:].startswith(head):
+            before, after = header.before_iv.split(bytes(KID_BYTES)), header.after_iv.split(bytes(origin_bytes))
+            kid = b"(.{4})(.{%d})(.{%d})" % (TAG_BYTES, KID_BYTES - 4 - TAG_BYTES)
+            fixed = [re.escape(part) for part in (*before, *after, b"\xa0")]
+            parts = (fixed[0], kid, fixed[1], b"(.{%d})" % IV_BYTES, fixed[2], b"(.{%d})" % origin_bytes, *fixed[3:])
+            return re.compile(b"".join(parts) + rb"([\x50-\x57]|\x58.|\x59..|\x5a....)", re.DOTALL)
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _origin(data: bytes) -> str | None:
+    try:
+        return check_origin(data.decode("ascii"))
+    except (UnicodeDecodeError, MalformedError):
+        return None
+
+
+def _as_printed(data: bytes) -> ParsedEntry | None:
+    """Take apart what is laid out exactly as `EntryHeader.wrap` prints it; None leaves the verdict to the decoder."""
+    layout = _printed(data[2:4] if data[2:3] == b"\x58" else data[2:5])
+    found = None if layout is None else layout.match(data)
+    if found is None:
+        return None
+    generation, tag, commitment, iv, origin_bytes, head = found.groups()
+    origin, ciphertext = _origin(origin_bytes), data[found.end() :]
+    if origin is None or head != _byte_string_head(len(ciphertext)):
+        return None
+    return ParsedEntry(int.from_bytes(generation), tag, commitment, iv, origin, ciphertext)
+
+
+def _decoded(data: bytes) -> ParsedEntry:
+    """Take an entry apart by decoding it, printing it again and comparing. Raises as `parse_entry` does."""
     message = _decode(data)
     if not isinstance(message, cbor2.CBORTag) or message.tag != 16 or not isinstance(message.value, list | tuple):  # noqa: PLR2004 - COSE_Encrypt0
         raise MalformedError("an entry is not a COSE_Encrypt0 message")

@@ -12,12 +12,16 @@ from uuid import UUID
 
 import orjson
 
+from domain.canonical import parse_canonical
 from domain.errors import MalformedError
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _PLAIN = frozenset({str, int, bool, type(None)})
 _MEMBERS = {"at", "event", "stream", "topic", "version"}
 _MAX_DEPTH = 32
+_BEFORE_EVENT = b',"event":'
+_AFTER_EVENT = b',"stream":"'
+"""Within {"at", "event", "stream", "topic", "version"}: the stream's text, topic and version hold no such bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,7 @@ def decode_record(plaintext: bytes) -> EntryRecord:
     Raises:
         MalformedError: when it is not the one spelling of a record.
     """
-    try:
-        value = orjson.loads(plaintext)
-    except ValueError:
-        raise MalformedError("an entry's plaintext is not JSON") from None
-    if encode_json(value) != plaintext:
-        raise MalformedError("an entry's plaintext is not in canonical form (RFC 8785)")
+    value = _canonical_value(plaintext)
     if not isinstance(value, dict) or value.keys() != _MEMBERS:
         raise MalformedError("an entry's plaintext has not exactly the members at, event, stream, topic, version")
     stream, version, topic, at_ms, event = (value[name] for name in ("stream", "version", "topic", "at", "event"))
@@ -68,6 +67,33 @@ def decode_record(plaintext: bytes) -> EntryRecord:
     if type(topic) is not str or not topic.isascii() or not topic or type(event) is not dict:
         raise MalformedError("an entry's topic is not ASCII, or its event not an object")
     return EntryRecord(_stream_id(stream), version, topic, at_ms, event)
+
+
+def event_bytes(plaintext: bytes) -> bytes:
+    """Return the canonical JSON of the event inside a plaintext that `decode_record` takes: a slice of it."""
+    return plaintext[plaintext.index(_BEFORE_EVENT) + len(_BEFORE_EVENT) : plaintext.rindex(_AFTER_EVENT)]
+
+
+def _canonical_value(plaintext: bytes) -> Any:
+    try:
+        value = orjson.loads(plaintext)
+    except ValueError:
+        raise MalformedError("an entry's plaintext is not JSON") from None
+    if encode_json(value) != plaintext:
+        raise MalformedError("an entry's plaintext is not in canonical form (RFC 8785)")
+    return value
+
+
+def decode_json(data: bytes) -> Any:
+    """Decode what `encode_json` prints: as `domain.canonical.parse_canonical` does, with the same result, fast.
+
+    Raises:
+        MalformedError: when it is anything else.
+    """
+    try:
+        return _canonical_value(data)
+    except MalformedError:
+        return parse_canonical(data)  # whose words say what is wrong
 
 
 def encode_json(value: Any) -> bytes:
@@ -87,7 +113,7 @@ def encode_json(value: Any) -> bytes:
 
 def _check(value: Any, depth: int) -> None:
     kind = type(value)
-    if depth > _MAX_DEPTH:
+    if depth > _MAX_DEPTH or (depth == _MAX_DEPTH and value):
         raise MalformedError(f"JSON is nested deeper than {_MAX_DEPTH}")
     if kind is dict:
         for key in value:

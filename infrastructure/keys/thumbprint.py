@@ -6,6 +6,7 @@ Invariants:
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from domain.canonical import canonical
@@ -36,6 +37,7 @@ def public_key(key: Mapping[str, Any]) -> bytes:
     return check_public_key(base64url.decode(key["x"]))
 
 
+@lru_cache(maxsize=1024)
 def thumbprint(public: bytes) -> str:
     """Return the RFC 7638 thumbprint of a 32-byte Ed25519 public key (43 characters)."""
     return base64url.encode(hashlib.sha256(canonical(jwk(public))).digest())

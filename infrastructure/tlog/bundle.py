@@ -42,7 +42,7 @@ Entries = Iterable[bytes] | Callable[[int], Iterable[bytes]]
 """Entries in leaf order; or `entries(first)`, which gives those from a leaf index on, so that an export can resume."""
 
 Extra = Iterable[tuple[str, bytes | Iterable[bytes]]]
-"""Further files: relative path, and bytes whole or in pieces. Taken one after the other."""
+"""Further files: relative path, and bytes whole or in pieces. Taken one after the other, when the tiles are written."""
 
 
 def write_bundle(
@@ -82,13 +82,13 @@ def write_bundle(
     """
     with building(out, private=bool(private)) as directory:
         stream = _taken_up(directory, size if callable(entries) else 0, progress)
-        listed = dict(_write_extra(directory, extra, private))
         rest = entries(stream.size) if callable(entries) else entries
         checkpoint = Checkpoint(signer.name, size, _write_tiles(directory, rest, stream, size, progress))
         if root is not None and checkpoint.root != root:
             raise VerificationError(
                 f"the entries give root {checkpoint.root.hex()}, not {root.hex()}; nothing was signed"
             )
+        listed = dict(_write_extra(directory, extra, private))
         listed[CHECKPOINT] = put(directory, CHECKPOINT, signer.sign_checkpoint(checkpoint.to_text(), at_unix_s))
         listed[LOG_KEYS] = put(directory, LOG_KEYS, print_keys(signer.verifier_keys()))
         manifest = print_manifest(listed)

@@ -35,7 +35,7 @@ def read_file(root: Path, path: str, limit: int) -> bytes:
     Raises:
         VerificationError: when it is missing, not a regular file, longer, or unreadable.
     """
-    descriptor = _open(root, path, limit)
+    descriptor = open_file(root, path, limit)
     try:
         parts: list[bytes] = []
         left = limit + 1
@@ -57,7 +57,7 @@ def hash_file(root: Path, path: str, size: int) -> str:
     Raises:
         VerificationError: when it is missing, not a regular file, of another size, or unreadable.
     """
-    descriptor = _open(root, path, size)
+    descriptor = open_file(root, path, size)
     digest, seen = hashlib.sha256(), 0
     try:
         while seen <= size and (part := os.read(descriptor, _CHUNK_BYTES)):
@@ -115,7 +115,12 @@ def _list(root: Path, directory: str) -> tuple[list[str], list[str]]:
     return sorted(files), sorted(directories)
 
 
-def _open(root: Path, path: str, limit: int) -> int:
+def open_file(root: Path, path: str, limit: int) -> int:
+    """Open a file for reading; return its descriptor, which the caller closes.
+
+    Raises:
+        VerificationError: when it is missing, not a regular file, longer than `limit` bytes, or unreadable.
+    """
     try:
         if not stat.S_ISREG(os.lstat(root / path).st_mode):  # opening a device can do things by itself
             raise VerificationError(f"{shown(path)}: not a regular file")
