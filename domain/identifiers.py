@@ -25,7 +25,8 @@ _RESOURCE_CLASS = re.compile(rf"({_WORD})::({_WORD})@v({_NUMBER})")
 _DAO = re.compile(_WORD)
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[1-9][0-9]{0,4})?")
 _PREFIXED = re.compile(r"(wl|cac|exec)-0x([0-9a-f]{32})")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_HEX = "0123456789abcdef"
+_DIGEST_DIGITS = 64
 
 
 class ClauseId(NamedTuple):
@@ -93,7 +94,7 @@ def parse_host(text: str) -> str:
 
 def parse_digest(text: str) -> str:
     """Return 64 lowercase hex digits unchanged, if they are that."""
-    if _DIGEST.fullmatch(text) is None:
+    if len(text) != _DIGEST_DIGITS or text.strip(_HEX):
         raise MalformedError("a digest must be 64 lowercase hexadecimal digits")
     return text
 

@@ -6,6 +6,7 @@ Invariants:
 - `re_authorisation` and `notification` say who decides and who is told after a fault; no node is infeasible by them.
 """
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -159,7 +160,7 @@ class Policy(Value):
 
     def digest(self) -> str:
         """Return H(JCS of the effective policy) as 64 hex digits (wire formats 4)."""
-        return sha256_hex(canonical(self.model_dump(mode="json")))
+        return _policy_digest(self)
 
     def re_authorisation(self) -> ReAuthorisation:
         """Return the rule for re-authorisation; by default one admin within a day.
@@ -175,6 +176,12 @@ class Policy(Value):
             "timeout_ms": min(rule.timeout_ms for rule in found),
         }
         return found[0].model_copy(update=stricter)
+
+
+@lru_cache(maxsize=256)
+def _policy_digest(policy: Policy) -> str:
+    """Few policies are named by very many decisions."""
+    return sha256_hex(canonical(policy.model_dump(mode="json")))
 
 
 def parse_policy(data: bytes, jurisdiction: Jurisdiction) -> Policy:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from domain.bounds import Bounds
 from domain.canonical import canonical
@@ -68,7 +68,7 @@ def read_request(signed: Signed) -> Request:
     """
     members = {name: value for name, value in signed.payload.items() if name not in {"iss", "aud", "jti", "iat", "exp"}}
     try:
-        request = TypeAdapter(Request).validate_json(canonical(members))
+        request = Request.model_validate_json(canonical(members))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "top"
@@ -144,7 +144,7 @@ def submit_workload(
     )
     if reason is not None or clause is None:
         return (*events, _denied(request, "clause", reason or "", named))
-    return (*events, _queued(tenant, clause, request))
+    return (*events, first_queued(tenant, clause, request))
 
 
 def _submitted(tenant: Tenant, request: Request, signed: Signed, stored: Sequence[StoredPayload]) -> WorkloadSubmitted:
@@ -183,7 +183,8 @@ def _denied(request: Request, gate: Gate, reason: str, named: dict[str, Any]) ->
     )  # fmt: skip
 
 
-def _queued(tenant: Tenant, clause: Clause, request: Request) -> WorkloadQueued:
+def first_queued(tenant: Tenant, clause: Clause, request: Request) -> WorkloadQueued:
+    """Return how a submission that passed is queued: its first attempt."""
     facts = WorkloadFacts(
         dao=tenant.dao,
         jurisdiction=tenant.jurisdiction,

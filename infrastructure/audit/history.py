@@ -8,6 +8,7 @@ Invariants:
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -109,12 +110,18 @@ def _check(known: Known, recorded: Recorded) -> None:
             _of_the_cell(known, event, recorded)
         case _ if recorded.stream_id == known.own_stream:
             governance.govern(known, recorded)
-        case _ if "execution_id" in type(event).model_fields:
+        case _ if "execution_id" in fields_of(type(event)):
             executions.follow(known, recorded)
         case _:
             workloads.follow(known, recorded)
     _require_policy(known, event)
     ended.settle(known, event)
+
+
+@cache
+def fields_of(kind: type[Event]) -> frozenset[str]:
+    """Return the names of an event type's members."""
+    return frozenset(kind.model_fields)
 
 
 def _home(known: Known, event: Event) -> UUID | None:
@@ -125,7 +132,7 @@ def _home(known: Known, event: Event) -> UUID | None:
     if home is not None:
         return home(event)
     for name in ("execution_id", "workload_id"):
-        if name in type(event).model_fields:
+        if name in fields_of(type(event)):
             return stream_of(getattr(event, name))
     if known.own_stream is None:
         raise VerificationError(f"{event.TOPIC} stands in another stream than the log's own")
@@ -174,7 +181,7 @@ _NAMES_A_POLICY = {"policy_digest", "policy_version"}
 
 def _require_policy(known: Known, event: Event) -> None:
     """Require that the policy which a decision names is one that was adopted, with the clause's own rules."""
-    if not type(event).model_fields.keys() >= _NAMES_A_POLICY:
+    if not fields_of(type(event)) >= _NAMES_A_POLICY:
         return
     workload = _workload_of(known, event)
     if workload is None or workload.queued is None:
@@ -188,7 +195,7 @@ def _require_policy(known: Known, event: Event) -> None:
 
 
 def _workload_of(known: Known, event: Event) -> Workload | None:
-    if "workload_id" in type(event).model_fields:
+    if "workload_id" in fields_of(type(event)):
         name = getattr(event, "workload_id", "")
     else:
         attempt = known.attempts.get(stream_of(getattr(event, "execution_id", "")))

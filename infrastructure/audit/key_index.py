@@ -20,6 +20,7 @@ from infrastructure.tlog.layout import MAX_FILE_BYTES
 
 _PLACE_BYTES = 8
 _ENTRY_BYTES = TAG_BYTES + _PLACE_BYTES
+_PREFIX_BYTES = 2
 _CACHED = 65_536
 
 
@@ -39,14 +40,27 @@ class KeyIndex:
             with index.open("rb") as file:
                 self._index = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
+        self._firsts = self._first_of_each_prefix()
+
+    def _first_of_each_prefix(self) -> "array[int]":
+        """Return where the tags of each 16-bit prefix begin: tags are HMACs, so few are left to search."""
+        firsts, at = array("Q", [0]), 0
+        for prefix in range(1 << 8 * _PREFIX_BYTES):
+            while at < self._count and int.from_bytes(self._tag(at)[:_PREFIX_BYTES]) == prefix:
+                at += 1
+            firsts.append(at)
+        return firsts
+
     def get(self, tag: bytes) -> StreamKey | None:
         """Return the key with a tag, or None.
 
         Raises:
             VerificationError: when the file was changed since it was indexed.
         """
-        at = bisect_left(range(self._count), tag, key=self._tag)
-        if at == self._count or self._tag(at) != tag:
+        bucket = int.from_bytes(tag[:_PREFIX_BYTES])
+        first, end = self._firsts[bucket], self._firsts[bucket + 1]
+        at = bisect_left(range(first, end), tag, key=self._tag) + first
+        if at == end or self._tag(at) != tag:
             return None
         key = self._file.row(int.from_bytes(self._index[at * _ENTRY_BYTES + TAG_BYTES : (at + 1) * _ENTRY_BYTES]))
         if key.tag != tag:

@@ -20,9 +20,9 @@ from domain.errors import LedgerError, VerificationError
 from domain.message import Recorded, event_from_json
 from domain.transparency.hashing import leaf_hash
 from infrastructure.audit.compact import CompactMap
-from infrastructure.keys.entry import EntryHeader, ParsedEntry, parse_entry
+from infrastructure.keys.entry import ParsedEntry, additional_data, parse_entry
 from infrastructure.keys.plaintext import EntryRecord, decode_record, event_bytes
-from infrastructure.keys.stream_keys import StreamKey, key_commitment, key_id
+from infrastructure.keys.stream_keys import StreamKey, key_commitment
 
 NO_LOG = UUID(int=0)
 """Log id of events from a bundle: outside the ledger a log is known by its origin only."""
@@ -59,7 +59,6 @@ class _Stream(NamedTuple):
     key: StreamKey
     cipher: AESGCM
     commitment: bytes
-    header: EntryHeader
 
 
 class Opener:
@@ -98,7 +97,7 @@ class Opener:
             return parsed.generation
         if parsed.generation != stream.key.generation:
             raise VerificationError("sealed bytes belong to another stream or key generation")
-        plaintext = _decrypt(parsed, stream)
+        plaintext = _decrypt(entry, parsed, stream)
         record = decode_record(plaintext)
         if record.stream_id != stream.key.stream_id:
             raise VerificationError("an entry holds an event of another stream than its key was disclosed for")
@@ -109,18 +108,17 @@ class Opener:
         if key is None:
             return None
         commitment = key_commitment(key.secret, self._origin)
-        header = EntryHeader.of(key_id(key.generation, key.tag, commitment), self._origin)
         if len(self._streams) >= _CACHED_STREAMS:
             self._streams.clear()  # derived again when needed
-        stream = self._streams[parsed.tag] = _Stream(key, AESGCM(key.secret), commitment, header)
+        stream = self._streams[parsed.tag] = _Stream(key, AESGCM(key.secret), commitment)
         return stream
 
 
-def _decrypt(parsed: ParsedEntry, stream: _Stream) -> bytes:
+def _decrypt(entry: bytes, parsed: ParsedEntry, stream: _Stream) -> bytes:
     if not hmac.compare_digest(stream.commitment, parsed.commitment):
         raise VerificationError("the key is not the one that sealed this (key commitment)")
     try:
-        return stream.cipher.decrypt(parsed.iv, parsed.ciphertext, stream.header.additional_data(parsed.iv))
+        return stream.cipher.decrypt(parsed.iv, parsed.ciphertext, additional_data(entry, parsed))
     except InvalidTag:
         raise VerificationError("sealed bytes were changed") from None
 

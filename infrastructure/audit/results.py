@@ -27,6 +27,7 @@ from infrastructure.audit.executions import expected_of
 from infrastructure.audit.known import Attempt, Known, Result, Workload
 from infrastructure.credentials.data_integrity import verify_proof
 from infrastructure.keys.did_key import did_key
+from infrastructure.keys.plaintext import encode_json
 from infrastructure.keys.thumbprint import thumbprint
 from infrastructure.statements import jws
 
@@ -86,11 +87,12 @@ def _held_against(known: Known, attempt: Attempt, event: CacIssued) -> None:
     execution, document = attempt.execution, event.document
     record, completed = _record(known, attempt, document)
     drafted = draft_document(record)
-    for name in sorted({*drafted, *(set(document) - RUN_MEMBERS)}):
+    said = {name: value for name, value in document.items() if name not in RUN_MEMBERS}
+    for name in () if encode_json(said) == encode_json(drafted) else sorted({*drafted, *said}):
         if name not in document or name not in drafted or not same_json(document[name], drafted[name]):
             raise VerificationError(f"member {name[:64]!a} of the CAC is not what the log's entries say")
     outputs = [{"commitment": completed.output_commitment, "size_bytes": completed.output_bytes}]
-    if canonical([document["outcome"], document["outputs"]]) != canonical([completed.outcome, outputs]):
+    if encode_json([document["outcome"], document["outputs"]]) != encode_json([completed.outcome, outputs]):
         raise VerificationError("outcome or outputs of the CAC are not what the node reported")
     if drafted["report_data"] != bound_report_data(record.expected, record.appraised):
         raise VerificationError("report_data does not follow from the log's entries")

@@ -19,6 +19,7 @@ from domain.workloads.decisions import (
     CredentialVerdict,
     Request,
     cancel_workload,
+    first_queued,
     read_request,
     submit_workload,
 )
@@ -58,7 +59,7 @@ def follow(known: Known, recorded: Recorded) -> None:
         case CredentialChecked() | ClauseVerified():
             _checked(known, workload, event)
         case WorkloadQueued():
-            _queued(known, workload, event, recorded)
+            _queued(known, workload, event)
         case WorkloadDeferred():
             _require_waiting(workload, event.attempt)
         case WorkloadPlaced():
@@ -122,12 +123,12 @@ def _checked(known: Known, workload: Workload, event: CredentialChecked | Clause
         known.elsewhere[_CREDENTIALS] += 1
 
 
-def _queued(known: Known, workload: Workload, event: WorkloadQueued, recorded: Recorded) -> None:
+def _queued(known: Known, workload: Workload, event: WorkloadQueued) -> None:
     before, again = workload.queued, workload.again
     if before is None:
         if not (workload.credential and workload.credential.passed and workload.clause and workload.clause.passed):
             raise VerificationError("a workload was queued that did not pass credential and clause")
-        if event.module_digest != workload.clause.module_digest or event != _queueing(known, workload, event, recorded):
+        if event.module_digest != workload.clause.module_digest or event != _queueing(known, workload, event):
             raise VerificationError("what was queued is not what was submitted")
         known.elsewhere[_CLAUSES] += 1
         # A long log has many workloads: what has been checked is dropped.
@@ -140,12 +141,12 @@ def _queued(known: Known, workload: Workload, event: WorkloadQueued, recorded: R
     workload.queued, workload.waits, workload.held, workload.again = event, True, False, None
 
 
-def _queueing(known: Known, workload: Workload, event: WorkloadQueued, recorded: Recorded) -> Event:
+def _queueing(known: Known, workload: Workload, event: WorkloadQueued) -> Event:
     """Return the queueing that follows from the submission, with what of the clause only the platform log knows."""
     submitted = workload.submitted
-    request = read_request(workload.statement)
     tenant = known.tenant("queued workloads") or _claimed_tenant(known, submitted, workload.statement)
-    return _decided(tenant, _claimed_clause(request, event), workload.statement, submitted, recorded)[-1]
+    request = read_request(workload.statement)
+    return first_queued(tenant, _claimed_clause(request, event), request)
 
 
 def _claimed_clause(request: Request, event: WorkloadQueued) -> Clause:

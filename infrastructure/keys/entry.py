@@ -34,6 +34,8 @@ _BEFORE_IV = b"\x05" + bytes([0x40 | IV_BYTES])
 _AAD_CONTEXT = b"\x83\x68Encrypt0"
 _TYPE = b"\x10" + cbor2.dumps(ENTRY_TYPE)
 _MESSAGE = b"\xd0\x83"
+_NO_MAP = b"\xa0"
+_NO_BYTES = b"\x40"
 
 
 class ParsedEntry(NamedTuple):
@@ -70,11 +72,18 @@ class EntryHeader:
 
     def additional_data(self, iv: bytes) -> bytes:
         """Return the Enc_structure `["Encrypt0", protected, h'']` (RFC 9052 5.3)."""
-        return self.aad_before_iv + iv + self.after_iv + b"\x40"
+        return self.aad_before_iv + iv + self.after_iv + _NO_BYTES
 
     def wrap(self, iv: bytes, ciphertext: bytes) -> bytes:
         """Return the entry's bytes."""
-        return self.before_iv + iv + self.after_iv + b"\xa0" + _byte_string_head(len(ciphertext)) + ciphertext
+        return self.before_iv + iv + self.after_iv + _NO_MAP + _byte_string_head(len(ciphertext)) + ciphertext
+
+
+def additional_data(entry: bytes, parsed: ParsedEntry) -> bytes:
+    """Return the Enc_structure of an entry that `parse_entry` took apart: its protected header is a slice of it."""
+    length = len(parsed.ciphertext)
+    end = len(entry) - length - len(_byte_string_head(length)) - len(_NO_MAP)
+    return _AAD_CONTEXT + entry[len(_MESSAGE) : end] + _NO_BYTES
 
 
 def check_origin(origin: str) -> str:
@@ -112,7 +121,7 @@ def _printed(head: bytes) -> re.Pattern[bytes] | None:
         if header.before_iv[2:].startswith(head):
             before, after = header.before_iv.split(bytes(KID_BYTES)), header.after_iv.split(bytes(origin_bytes))
             kid = b"(.{4})(.{%d})(.{%d})" % (TAG_BYTES, KID_BYTES - 4 - TAG_BYTES)
-            fixed = [re.escape(part) for part in (*before, *after, b"\xa0")]
+            fixed = [re.escape(part) for part in (*before, *after, _NO_MAP)]
             parts = (fixed[0], kid, fixed[1], b"(.{%d})" % IV_BYTES, fixed[2], b"(.{%d})" % origin_bytes, *fixed[3:])
             return re.compile(b"".join(parts) + rb"([\x50-\x57]|\x58.|\x59..|\x5a....)", re.DOTALL)
     return None

@@ -7,6 +7,7 @@ Invariants:
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -64,6 +65,8 @@ def decode_record(plaintext: bytes) -> EntryRecord:
     stream, version, topic, at_ms, event = (value[name] for name in ("stream", "version", "topic", "at", "event"))
     if type(version) is not int or version < 0 or type(at_ms) is not int or at_ms < 0:
         raise MalformedError("an entry's version or instant is not a whole number from 0")
+    if type(stream) is not str:
+        raise MalformedError("an entry's stream is not a lowercase UUID")
     if type(topic) is not str or not topic.isascii() or not topic or type(event) is not dict:
         raise MalformedError("an entry's topic is not ASCII, or its event not an object")
     return EntryRecord(_stream_id(stream), version, topic, at_ms, event)
@@ -129,9 +132,10 @@ def _check(value: Any, depth: int) -> None:
             _check(member, depth + 1)
 
 
-def _stream_id(text: object) -> UUID:
+@lru_cache(maxsize=4096)
+def _stream_id(text: str) -> UUID:
     try:
-        stream_id = UUID(text) if isinstance(text, str) else None
+        stream_id = UUID(text)
     except ValueError:
         stream_id = None
     if stream_id is None or str(stream_id) != text:
