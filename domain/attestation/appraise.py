@@ -7,8 +7,10 @@ Invariants:
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from domain.attestation.binding import Binding, report_data
+from domain.bounds import Bounds
 from domain.canonical import canonical
 from domain.executions.events import ExecutionChallenged, ExecutionReserved
 from domain.executions.reports import EvidenceReport
@@ -40,13 +42,18 @@ def binding_of(expected: Expected, cac_key: str, hpke_kem_id: int, hpke_key: str
         node_id=expected.node.node,
         nonce=bytes.fromhex(expected.challenge.nonce),
         module_digest=bytes.fromhex(reserved.module_digest),
-        limits_digest=bytes.fromhex(sha256_hex(canonical(reserved.limits.model_dump(mode="json")))),
+        limits_digest=_limits_digest(reserved.limits),
         policy_digest=bytes.fromhex(reserved.policy_digest),
         submission_digest=bytes.fromhex(expected.submission_digest),
         cac_key=bytes.fromhex(cac_key),
         kem_id=hpke_kem_id,
         hpke_key_digest=bytes.fromhex(sha256_hex(bytes.fromhex(hpke_key))),
     )
+
+
+@lru_cache(maxsize=256)
+def _limits_digest(limits: Bounds) -> bytes:
+    return bytes.fromhex(sha256_hex(canonical(limits.model_dump(mode="json"))))
 
 
 def appraise(expected: Expected, evidence: EvidenceReport, now_ms: int) -> str | None:

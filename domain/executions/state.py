@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import singledispatch
-from typing import Literal
+from typing import Any, Literal
 
 from domain.errors import RefusedError
 from domain.executions.events import (
@@ -86,7 +86,7 @@ def _(event: ExecutionChallenged, execution: Execution | None) -> Execution:
 def _(event: EvidenceAppraised, execution: Execution | None) -> Execution:
     known = _known(execution)
     status: Status = "appraised" if event.status == "affirming" else "refused"
-    return _reported(replace(known, status=status, appraised=event, version=known.version + 1), event.evidence)
+    return _reported(known, event.evidence, status=status, appraised=event)
 
 
 @evolve.register
@@ -104,25 +104,25 @@ def _(event: InputsReleased, execution: Execution | None) -> Execution:
 @evolve.register
 def _(event: EnclaveStarted, execution: Execution | None) -> Execution:
     known = _known(execution)
-    return _reported(replace(known, status="started", version=known.version + 1), event.report)
+    return _reported(known, event.report, status="started")
 
 
 @evolve.register
 def _(event: ExecutionCompleted, execution: Execution | None) -> Execution:
     known = _known(execution)
-    return _reported(replace(known, status="completed", completed=event, version=known.version + 1), event.report)
+    return _reported(known, event.report, status="completed", completed=event)
 
 
 @evolve.register
 def _(event: ExecutionFaulted, execution: Execution | None) -> Execution:
     known = _known(execution)
-    return _reported(replace(known, status="faulted", faulted=event, version=known.version + 1), event.report)
+    return _reported(known, event.report, status="faulted", faulted=event)
 
 
 @evolve.register
 def _(event: RuntimeReset, execution: Execution | None) -> Execution:
     known = _known(execution)
-    return _reported(replace(known, reset=True, version=known.version + 1), event.report)
+    return _reported(known, event.report, reset=True)
 
 
 @evolve.register
@@ -144,10 +144,12 @@ def _(event: RetryAuthorized | RetryRefused, execution: Execution | None) -> Exe
     return replace(known, retry_decided=True, version=known.version + 1)
 
 
-def _reported(execution: Execution, report: str | None) -> Execution:
-    if report is None:
-        return execution
-    return replace(execution, reports=execution.reports + 1, last_report=sha256_hex(report.encode()))
+def _reported(execution: Execution, report: str | None, **changes: Any) -> Execution:
+    """Return the execution after an event that a report may stand behind."""
+    changes["version"] = execution.version + 1
+    if report is not None:
+        changes |= {"reports": execution.reports + 1, "last_report": sha256_hex(report.encode())}
+    return replace(execution, **changes)
 
 
 def _known(execution: Execution | None) -> Execution:

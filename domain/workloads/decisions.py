@@ -107,14 +107,7 @@ def submit_workload(
         RefusedError: when the tenant is not endorsed or the waiting time is out of range.
         MalformedError: for a submission that is not of its form.
     """
-    principal = tenant.principals.get(signed.kid)
-    if principal is None or principal.statement_type != SUBMISSION or signed.typ != SUBMISSION:
-        raise NotAuthorisedError("the key is not enrolled for submissions of this tenant")
-    if not tenant.endorsed:
-        raise RefusedError("the tenant is not endorsed by its scope yet")
-    request = read_request(signed)
-    if not now_ms < request.not_after_ms <= now_ms + MAX_WAIT_MS:
-        raise RefusedError("not_after_ms must lie in the future, at most 30 days ahead")
+    request, submitted = accept_submission(tenant, signed, stored=stored, now_ms=now_ms)
     rules = clause.metadata.policies if clause else ()
     named: dict[str, Any] = {
         "engine": engine,
@@ -123,7 +116,7 @@ def submit_workload(
         "seen": seen,
         "tick": tick_of(now_ms),
     }
-    events: list[Event] = [_submitted(tenant, request, signed, stored), _checked(credential)]
+    events: list[Event] = [submitted, _checked(credential)]
     if not credential.passed:
         return (*events, _denied(request, "credential", credential.reason, named))
     reason = refusal(
@@ -145,6 +138,21 @@ def submit_workload(
     if reason is not None or clause is None:
         return (*events, _denied(request, "clause", reason or "", named))
     return (*events, first_queued(tenant, clause, request))
+
+
+def accept_submission(
+    tenant: Tenant, signed: Signed, *, stored: Sequence[StoredPayload], now_ms: int
+) -> tuple[Request, WorkloadSubmitted]:
+    """Take a submission in for checking. Arguments and errors are those of `submit_workload`."""
+    principal = tenant.principals.get(signed.kid)
+    if principal is None or principal.statement_type != SUBMISSION or signed.typ != SUBMISSION:
+        raise NotAuthorisedError("the key is not enrolled for submissions of this tenant")
+    if not tenant.endorsed:
+        raise RefusedError("the tenant is not endorsed by its scope yet")
+    request = read_request(signed)
+    if not now_ms < request.not_after_ms <= now_ms + MAX_WAIT_MS:
+        raise RefusedError("not_after_ms must lie in the future, at most 30 days ahead")
+    return request, _submitted(tenant, request, signed, stored)
 
 
 def _submitted(tenant: Tenant, request: Request, signed: Signed, stored: Sequence[StoredPayload]) -> WorkloadSubmitted:

@@ -43,8 +43,8 @@ def follow(known: Known, recorded: Recorded) -> bool:
     Raises:
         LedgerError: when such an event can't come after the end.
     """
-    if recorded.version == 0:
-        return False  # the order of versions has seen to it that the stream is new
+    if recorded.stream_id in known.order.versions:
+        return False
     kept = known.ended.get(recorded.stream_id.bytes)
     if kept is None:
         return False
@@ -67,8 +67,16 @@ def follow(known: Known, recorded: Recorded) -> bool:
     return True
 
 
+_ENDING = (
+    CacIssued, CacRejected, QuorumReached, WorkloadDenied, WorkloadCancelled, WorkloadExpired, RetryRefused,
+    ExecutionAbandoned, RuntimeReset,
+)  # fmt: skip
+
+
 def settle(known: Known, event: Event) -> None:
     """Let go of what an event has brought to its end."""
+    if not isinstance(event, _ENDING):
+        return
     match event:
         case CacIssued() | CacRejected() if stream_of(event.workload_id) not in known.workloads:
             _let_go(known, [event.execution_id], [event.cac_id])

@@ -55,6 +55,7 @@ from infrastructure.keys.thumbprint import thumbprint
 REPORTS = "node reports: that their key is the node's is in the platform log"
 _REFERENCES = "affirmed appraisals: reference values of the runtime, and the node's machines, are in the platform log"
 _CERTIFIERS = "certificates of enclaves: the tenant's attestation key was not disclosed"
+_TAKEN_FROM_EVIDENCE = EvidenceReport.model_fields.keys() - {"kind", "execution", "seq", "prev"}
 _ReportT = TypeVar("_ReportT", EvidenceReport, StartedReport, CompletedReport, FaultedReport, ResetReport)
 
 
@@ -184,8 +185,7 @@ def _completed_as(event: ExecutionCompleted, said: CompletedReport) -> bool:
 
 def _appraised(known: Known, execution: Execution, event: EvidenceAppraised, recorded: Recorded) -> None:
     signed, said = _reported(known, execution, event.evidence, recorded, EvidenceReport)
-    told = said.model_dump(mode="json", exclude={"kind", "execution", "seq", "prev"})
-    told |= {
+    told = {name: getattr(said, name) for name in _TAKEN_FROM_EVIDENCE} | {
         "execution_id": execution.id,
         "evidence": event.evidence,
         "evidence_digest": sha256_hex(event.evidence.encode()),

@@ -17,6 +17,7 @@ from domain.policies.effective import effective_policy
 from domain.policies.kinds import Policy, Rule
 from domain.statements import Signed
 from domain.tenants.state import Tenant
+from domain.workloads.decisions import Request
 from domain.workloads.events import (
     ClauseVerified,
     CredentialChecked,
@@ -44,6 +45,7 @@ class Workload:
 
     submitted: WorkloadSubmitted
     statement: Signed
+    request: Request
     credential: CredentialChecked | None = None
     clause: ClauseVerified | None = None
     queued: WorkloadQueued | None = None

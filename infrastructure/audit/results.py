@@ -25,7 +25,7 @@ from domain.statements import ENDORSEMENT
 from domain.workloads.events import WorkloadQueued
 from infrastructure.audit.executions import expected_of
 from infrastructure.audit.known import Attempt, Known, Result, Workload
-from infrastructure.credentials.data_integrity import verify_proof
+from infrastructure.credentials.data_integrity import check_proof
 from infrastructure.keys.did_key import did_key
 from infrastructure.keys.plaintext import encode_json
 from infrastructure.keys.thumbprint import thumbprint
@@ -173,9 +173,8 @@ def _alone(known: Known, document: Mapping[str, Any]) -> None:
 
 
 def _prove(known: Known, document: Mapping[str, Any]) -> None:
-    verify_proof(
+    check_proof(
         document,
-        at_ms=None,
         controller=did_key(bytes.fromhex(document["cac_key"])),
         domain=known.origin,
         challenge=document["nonce"],

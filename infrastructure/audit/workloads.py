@@ -16,12 +16,10 @@ from domain.message import Event, Recorded
 from domain.statements import SUBMISSION, Principal, Signed
 from domain.tenants.state import Tenant
 from domain.workloads.decisions import (
-    CredentialVerdict,
     Request,
+    accept_submission,
     cancel_workload,
     first_queued,
-    read_request,
-    submit_workload,
 )
 from domain.workloads.events import (
     ClauseVerified,
@@ -75,27 +73,14 @@ def _submitted(known: Known, event: WorkloadSubmitted, recorded: Recorded) -> Wo
     tenant = known.tenant("submissions")
     signed = _signed(known, tenant, event.submission, recorded)
     tenant = tenant or _claimed_tenant(known, event, signed)
-    if _decided(tenant, None, signed, event, recorded)[0] != event:
+    now_ms = instant_before(recorded.at_ms, event.not_after_ms)
+    stored = [item.payload for item in event.inputs]
+    request, submitted = accept_submission(tenant, signed, stored=stored, now_ms=now_ms)
+    if submitted != event:
         raise VerificationError("the submission is not what its statement says")
     if any(item.payload.plaintext_digest != item.ciphertext_digest for item in event.inputs):
         raise VerificationError("an input is kept under another digest than the submission names")
-    return Workload(event, signed)
-
-
-def _decided(
-    tenant: Tenant, clause: Clause | None, signed: Signed, event: WorkloadSubmitted, recorded: Recorded
-) -> tuple[Event, ...]:
-    """Decide the submission again; without a clause as one whose credential is refused."""
-    return submit_workload(
-        tenant,
-        clause,
-        signed,
-        CredentialVerdict(passed=clause is not None, reason="", digest=None, valid_until_ms=None),
-        stored=[item.payload for item in event.inputs],
-        engine="",
-        seen=0,
-        now_ms=instant_before(recorded.at_ms, event.not_after_ms),
-    )
+    return Workload(event, signed, request)
 
 
 def _signed(known: Known, tenant: Tenant | None, token: str, recorded: Recorded) -> Signed:
@@ -145,8 +130,7 @@ def _queueing(known: Known, workload: Workload, event: WorkloadQueued) -> Event:
     """Return the queueing that follows from the submission, with what of the clause only the platform log knows."""
     submitted = workload.submitted
     tenant = known.tenant("queued workloads") or _claimed_tenant(known, submitted, workload.statement)
-    request = read_request(workload.statement)
-    return first_queued(tenant, _claimed_clause(request, event), request)
+    return first_queued(tenant, _claimed_clause(workload.request, event), workload.request)
 
 
 def _claimed_clause(request: Request, event: WorkloadQueued) -> Clause:

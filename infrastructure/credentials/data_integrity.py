@@ -143,7 +143,6 @@ def verify_proof(
     domain: str | None = None,
     challenge: str | None = None,
     resolve: Callable[[str], bytes] = did_key.resolve,
-    check: ed25519.Check = ed25519.verify,
 ) -> Document:
     """Check the one proof of a document (vc-di-eddsa 3.3.2) and return the document without it.
 
@@ -155,7 +154,6 @@ def verify_proof(
         domain: expected domain; None means that the proof names none.
         challenge: expected challenge; None means that the proof names none.
         resolve: gives the Ed25519 public key of a verification method; only did:key without it.
-        check: verifies the signature.
 
     Raises:
         MalformedError: when document or proof are not what their format says.
@@ -165,9 +163,23 @@ def verify_proof(
     _check_use(proof, purpose=purpose, controller=controller, domain=domain, challenge=challenge)
     _check_time(proof, at_ms)
     data, hashed = _hashed(document)
-    check(resolve(proof.verification_method), proof.signature, hashed)
+    ed25519.verify(resolve(proof.verification_method), proof.signature, hashed)
     verified: Document = json.loads(data)
     return verified
+
+
+def check_proof(
+    document: Mapping[str, Any], *, controller: str, domain: str, challenge: str, check: ed25519.Check
+) -> None:
+    """Check what `verify_proof` checks of a proof by a did:key, at any time, the signature by `check`.
+
+    Raises:
+        MalformedError: as there.
+        NotAuthorisedError: as there.
+    """
+    proof = read_proof(document)
+    _check_use(proof, purpose=ASSERTION_METHOD, controller=controller, domain=domain, challenge=challenge)
+    check(did_key.resolve(proof.verification_method), proof.signature, _hashed(document)[1])
 
 
 def signed_parts(document: Mapping[str, Any]) -> tuple[bytes, bytes, bytes]:

@@ -8,6 +8,7 @@ Invariants:
 
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,9 @@ from domain.errors import MalformedError
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _PLAIN = frozenset({str, int, bool, type(None)})
+_STRING = frozenset({str})
 _MEMBERS = {"at", "event", "stream", "topic", "version"}
+_members = itemgetter("stream", "version", "topic", "at", "event")
 _MAX_DEPTH = 32
 _BEFORE_EVENT = b',"event":'
 _AFTER_EVENT = b',"stream":"'
@@ -62,7 +65,7 @@ def decode_record(plaintext: bytes) -> EntryRecord:
     value = _canonical_value(plaintext)
     if not isinstance(value, dict) or value.keys() != _MEMBERS:
         raise MalformedError("an entry's plaintext has not exactly the members at, event, stream, topic, version")
-    stream, version, topic, at_ms, event = (value[name] for name in ("stream", "version", "topic", "at", "event"))
+    stream, version, topic, at_ms, event = _members(value)
     if type(version) is not int or version < 0 or type(at_ms) is not int or at_ms < 0:
         raise MalformedError("an entry's version or instant is not a whole number from 0")
     if type(stream) is not str:
@@ -119,17 +122,17 @@ def _check(value: Any, depth: int) -> None:
     if depth > _MAX_DEPTH or (depth == _MAX_DEPTH and value):
         raise MalformedError(f"JSON is nested deeper than {_MAX_DEPTH}")
     if kind is dict:
-        for key in value:
-            if type(key) is not str or not key.isascii():
-                raise MalformedError("an object key is not an ASCII string")
+        if value and (set(map(type, value)) != _STRING or not "".join(value).isascii()):
+            raise MalformedError("an object key is not an ASCII string")
         members = value.values()
     elif kind is list or kind is tuple:
         members = value
     else:
         raise MalformedError(f"{kind.__name__} has no place in an entry")
-    for member in members:
-        if type(member) not in _PLAIN:
-            _check(member, depth + 1)
+    if not _PLAIN.issuperset(map(type, members)):
+        for member in members:
+            if type(member) not in _PLAIN:
+                _check(member, depth + 1)
 
 
 @lru_cache(maxsize=4096)
