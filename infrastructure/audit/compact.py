@@ -46,17 +46,31 @@ class CompactMap:
         if self._record is not None:
             self._record(record)
 
+    def setdefault(self, key: bytes, value: bytes) -> bytes:
+        """Set a key's value if it has none; return the value that it has then."""
+        fingerprint = self._fingerprint(key)
+        row, at = self._find(fingerprint)
+        if row is not None and at >= 0:
+            return bytes(row[at : at + self.width])
+        self._add(row, fingerprint + value)
+        if self._record is not None:
+            self._record(fingerprint + value)
+        return value
+
     def load(self, record: bytes) -> None:
         """Set what a record says."""
         row, at = self._find(record[:_FINGERPRINT_BYTES])
-        if row is None:
-            self._rows[int.from_bytes(record[:_BUCKET_BYTES])] = bytearray(record[_BUCKET_BYTES:])
-            self.count += 1
-        elif at < 0:
-            row += record[_BUCKET_BYTES:]
-            self.count += 1
+        if row is None or at < 0:
+            self._add(row, record)
         else:
             row[at : at + self.width] = record[_FINGERPRINT_BYTES:]
+
+    def _add(self, row: bytearray | None, record: bytes) -> None:
+        if row is None:
+            self._rows[int.from_bytes(record[:_BUCKET_BYTES])] = bytearray(record[_BUCKET_BYTES:])
+        else:
+            row += record[_BUCKET_BYTES:]
+        self.count += 1
 
     def _find(self, fingerprint: bytes) -> tuple[bytearray | None, int]:
         """Return a fingerprint's row, and where its value lies in it; -1 if nowhere."""

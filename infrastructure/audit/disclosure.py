@@ -87,26 +87,31 @@ class KeysFile:
         self._first = head.end()
 
     def rows(self) -> Iterator[tuple[int, StreamKey]]:
-        """Yield each row's place in the file and its key, by stream and generation.
+        """Yield each row's place in the file and its key, by stream and generation. Raises as `matches` does."""
+        for place, row in self.matches():
+            yield place, _key(row)
+
+    def matches(self) -> Iterator[tuple[int, re.Match[bytes]]]:
+        """Yield each row's place in the file, and the row: its generation, secret, stream and tag as they are written.
 
         Raises:
             MalformedError: where the file does not go on exactly as it must.
         """
-        place, last, data, at = self._first, ("", -1), b"", 0
+        place, last, data, at = self._first, (b"", -1), b"", 0
         while True:
             if len(data) - at <= MAX_ROW_BYTES:
                 place, at, data = place + at, 0, os.pread(self._descriptor, _CHUNK_BYTES, place + at)
             if data[at:] == _TAIL:
                 return
             comma = 0 if last[1] < 0 else 1
-            row = parse_row(data, at + comma)
-            if row is None or data[at : at + comma] != b","[:comma]:
+            row = _ROW.match(data, at + comma)
+            if row is None or int(row[1]) > MAX_GENERATION or data[at : at + comma] != b","[:comma]:
                 raise MalformedError(f"{KEYS} is not of the format {FORMAT} (at byte {place + at})")
-            key, end = row
-            if order_of(key) <= last:
+            order = row[3], int(row[1])
+            if order <= last:
                 raise MalformedError(TWICE)
-            yield place + at + comma, key
-            last, at = order_of(key), end
+            yield place + at + comma, row
+            last, at = order, row.end()
 
     def row(self, place: int) -> StreamKey:
         """Return the key of the row at a place.
@@ -114,10 +119,10 @@ class KeysFile:
         Raises:
             VerificationError: when no row is there any more.
         """
-        row = parse_row(os.pread(self._descriptor, MAX_ROW_BYTES, place), 0)
-        if row is None:
+        row = _ROW.match(os.pread(self._descriptor, MAX_ROW_BYTES, place))
+        if row is None or int(row[1]) > MAX_GENERATION:
             raise VerificationError(f"{KEYS}: it was changed while it was read")
-        return row[0]
+        return _key(row)
 
     def close(self) -> None:
         """Let the file go."""
@@ -137,11 +142,8 @@ def order_of(key: StreamKey) -> tuple[str, int]:
     return str(key.stream_id), key.generation
 
 
-def parse_row(data: bytes, at: int) -> tuple[StreamKey, int] | None:
-    """Return the key of the row that stands at a place, and where that row ends; None if none stands there."""
-    row = _ROW.match(data, at)
-    if row is None or int(row.group(1)) > MAX_GENERATION:
-        return None
+def _key(row: re.Match[bytes]) -> StreamKey:
     generation, secret, stream, tag = row.groups()
-    key = StreamKey(UUID(stream.decode()), int(generation), bytes.fromhex(tag.decode()), bytes.fromhex(secret.decode()))
-    return key, row.end()
+    return StreamKey(
+        UUID(stream.decode()), int(generation), bytes.fromhex(tag.decode()), bytes.fromhex(secret.decode())
+    )

@@ -101,7 +101,7 @@ def _check(known: Known, attempt: Attempt, recorded: Recorded) -> None:
             again = challenge(execution, event.nonce, instant_before(recorded.at_ms, execution.reserved.until_ms))
             _require(again == event, "the challenge is not this execution's")
         case EvidenceAppraised():
-            _appraised(known, execution, event, recorded)
+            _appraised(known, attempt, event, recorded)
         case EnclaveProvisioned():
             _require(execution.status == "appraised", "the provisioning gate follows the appraisal")
         case InputsReleased():
@@ -183,7 +183,8 @@ def _completed_as(event: ExecutionCompleted, said: CompletedReport) -> bool:
     )  # fmt: skip
 
 
-def _appraised(known: Known, execution: Execution, event: EvidenceAppraised, recorded: Recorded) -> None:
+def _appraised(known: Known, attempt: Attempt, event: EvidenceAppraised, recorded: Recorded) -> None:
+    execution = attempt.execution
     signed, said = _reported(known, execution, event.evidence, recorded, EvidenceReport)
     told = {name: getattr(said, name) for name in _TAKEN_FROM_EVIDENCE} | {
         "execution_id": execution.id,
@@ -198,23 +199,28 @@ def _appraised(known: Known, execution: Execution, event: EvidenceAppraised, rec
         return
     another = "the enclave's key is another's"
     known.once.claim(b"enclave\0" + event.cac_key.encode(), recorded.leaf_index, execution.id.encode(), another)
-    _appraise_again(known, execution, said, signed.kid, recorded)
+    attempt.bound = _appraise_again(known, execution, said, signed.kid, recorded)
     _certified(known, event, event.certificate, recorded)
 
 
-def _appraise_again(known: Known, execution: Execution, said: EvidenceReport, kid: str, recorded: Recorded) -> None:
-    """Repeat an affirming appraisal; runtime and machine are taken as said: reference values are not in the log."""
+def _appraise_again(known: Known, execution: Execution, said: EvidenceReport, kid: str, recorded: Recorded) -> bool:
+    """Repeat an affirming appraisal; runtime and machine are taken as said: reference values are not in the log.
+
+    Returns:
+        Whether it could be repeated: the workload's submission was disclosed.
+    """
     reserved, issued = execution.reserved, execution.challenge
     workload = known.workload(reserved.workload_id, "appraisals")
     if workload is None or issued is None:
         _require(issued is not None, "the execution has no nonce")
-        return
+        return False
     expected = expected_of(known, execution, issued, workload.submitted.submission_digest)
     node = _node(reserved.node, platform_id(kid))
     expected = replace(expected, node=node, node_kid=kid, measurement=said.measurement)
     reason = appraise(expected, said, instant_before(recorded.at_ms, issued.expires_ms))
     _require(reason is None, f"the evidence was affirmed, and {reason}")
     known.elsewhere[_REFERENCES] += 1
+    return True
 
 
 @lru_cache(maxsize=1024)

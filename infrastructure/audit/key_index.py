@@ -119,9 +119,9 @@ def build_index(directory: Path, index: Path) -> tuple[str, "array[int]"]:
     places, entries = array("Q"), []
     file = KeysFile(directory, MAX_FILE_BYTES)
     try:
-        for place, key in file.rows():
+        for place, row in file.matches():
             places.append(place)
-            entries.append(key.tag + place.to_bytes(_PLACE_BYTES))
+            entries.append(bytes.fromhex(row[4].decode()) + place.to_bytes(_PLACE_BYTES))
     finally:
         file.close()
     entries.sort()

@@ -58,11 +58,15 @@ class Workload:
 
 @dataclass
 class Attempt:
-    """One execution, with the leaf hashes (hex) of its events by topic, and its fault as it was recorded."""
+    """One execution, with the leaf hashes (hex) of its events by topic, and its fault as it was recorded.
+
+    `bound` says that its report_data was recomputed, with its workload's submission, when the evidence was appraised.
+    """
 
     execution: Execution
     entries: dict[str, str] = field(default_factory=dict)
     fault: Recorded | None = None
+    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

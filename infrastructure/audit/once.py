@@ -37,10 +37,8 @@ class Once:
         """
         if leaf_index != self._here:
             self._here, self._contents = leaf_index, {}
-        place = self._places.get(key)
-        if place is None:
-            self._places.set(key, leaf_index.to_bytes(INDEX_BYTES))
-        elif int.from_bytes(place) != leaf_index:
-            raise VerificationError(otherwise.format(int.from_bytes(place)))
+        place = int.from_bytes(self._places.setdefault(key, leaf_index.to_bytes(INDEX_BYTES)))
+        if place != leaf_index:
+            raise VerificationError(otherwise.format(place))
         if self._contents.setdefault(key, content) != content:
             raise VerificationError(otherwise.format(leaf_index))

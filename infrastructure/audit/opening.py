@@ -20,9 +20,22 @@ from domain.errors import LedgerError, VerificationError
 from domain.message import Recorded, event_from_json
 from domain.transparency.hashing import leaf_hash
 from infrastructure.audit.compact import CompactMap
-from infrastructure.keys.entry import ParsedEntry, additional_data, parse_entry
-from infrastructure.keys.plaintext import EntryRecord, decode_record, event_bytes
-from infrastructure.keys.stream_keys import StreamKey, key_commitment
+from infrastructure.keys.entry import (
+    GCM_TAG_BYTES,
+    GENERATION_BYTES,
+    HEAD_BYTES,
+    IV_BYTES,
+    MAX_ENTRY_BYTES,
+    NO_BYTES,
+    NO_MAP,
+    EntryHeader,
+    ParsedEntry,
+    additional_data,
+    byte_string_head,
+    parse_entry,
+)
+from infrastructure.keys.plaintext import decode_record, event_bytes
+from infrastructure.keys.stream_keys import KID_BYTES, TAG_BYTES, StreamKey, key_commitment, key_id
 
 NO_LOG = UUID(int=0)
 """Log id of events from a bundle: outside the ledger a log is known by its origin only."""
@@ -56,9 +69,14 @@ Item = Opened | int
 
 
 class _Stream(NamedTuple):
+    """A disclosed stream: its key, what that derives, and the bytes of its entries before and after their IV."""
+
     key: StreamKey
     cipher: AESGCM
     commitment: bytes
+    before_iv: bytes
+    after_iv: bytes
+    aad_before_iv: bytes
 
 
 class Opener:
@@ -73,6 +91,8 @@ class Opener:
         self._keys = keys
         self._origin = origin
         self._streams: dict[bytes, _Stream] = {}
+        before_iv = EntryHeader.of(bytes(KID_BYTES), origin).before_iv
+        self._tag_at = before_iv.index(bytes(KID_BYTES)) + GENERATION_BYTES
 
     def open(self, entry: bytes) -> Item:
         """Open an entry, and check that it is what its key was disclosed for.
@@ -81,40 +101,64 @@ class Opener:
             LedgerError: when entry or plaintext are not of their form, it is another log's or another key's, or was
                 changed.
         """
-        found = self.read(entry)
-        if isinstance(found, int):
-            return found
-        record, generation, event = found
-        return Opened(record.stream_id, generation, record.version, record.at_ms, record.topic, event, leaf_hash(entry))
-
-    def read(self, entry: bytes) -> tuple[EntryRecord, int, bytes] | int:
-        """Return what an entry holds, its key's generation and its event as JSON; or else as `open`."""
-        parsed = parse_entry(entry)
-        if parsed.origin != self._origin:
-            raise VerificationError(f"sealed for the log {parsed.origin}, not {self._origin}")
-        stream = self._streams.get(parsed.tag) or self._derived(parsed)
-        if stream is None:
-            return parsed.generation
-        if parsed.generation != stream.key.generation:
-            raise VerificationError("sealed bytes belong to another stream or key generation")
-        plaintext = _decrypt(entry, parsed, stream)
+        stream = self._streams.get(entry[self._tag_at : self._tag_at + TAG_BYTES])
+        plaintext = None if stream is None else _opened_as_printed(stream, entry)
+        if stream is None or plaintext is None:
+            parsed = parse_entry(entry)
+            if parsed.origin != self._origin:
+                raise VerificationError(f"sealed for the log {parsed.origin}, not {self._origin}")
+            stream = self._streams.get(parsed.tag) or self._derived(parsed)
+            if stream is None:
+                return parsed.generation
+            plaintext = _opened(stream, entry, parsed)
         record = decode_record(plaintext)
         if record.stream_id != stream.key.stream_id:
             raise VerificationError("an entry holds an event of another stream than its key was disclosed for")
-        return record, parsed.generation, event_bytes(plaintext)
+        event = event_bytes(plaintext)
+        return Opened(
+            record.stream_id, stream.key.generation, record.version, record.at_ms, record.topic, event, leaf_hash(entry)
+        )
 
     def _derived(self, parsed: ParsedEntry) -> _Stream | None:
         key = self._keys.get(parsed.tag)
         if key is None:
             return None
         commitment = key_commitment(key.secret, self._origin)
+        header = EntryHeader.of(key_id(key.generation, key.tag, commitment), self._origin)
         if len(self._streams) >= _CACHED_STREAMS:
             self._streams.clear()  # derived again when needed
-        stream = self._streams[parsed.tag] = _Stream(key, AESGCM(key.secret), commitment)
+        after_iv = header.after_iv + NO_MAP
+        stream = self._streams[parsed.tag] = _Stream(
+            key, AESGCM(key.secret), commitment, header.before_iv, after_iv, header.aad_before_iv
+        )
         return stream
 
 
-def _decrypt(entry: bytes, parsed: ParsedEntry, stream: _Stream) -> bytes:
+def _opened_as_printed(stream: _Stream, entry: bytes) -> bytes | None:
+    """Return the plaintext of an entry that is laid out as its stream's are; None leaves the verdict to the parser."""
+    iv_at = len(stream.before_iv)
+    after_at = iv_at + IV_BYTES
+    head_at = after_at + len(stream.after_iv)
+    first = entry[head_at : head_at + 1]
+    ciphertext = entry[head_at + HEAD_BYTES.get(first, 1) :]
+    if (
+        len(entry) > MAX_ENTRY_BYTES
+        or len(ciphertext) < GCM_TAG_BYTES
+        or not entry.startswith(stream.before_iv)
+        or not entry.startswith(stream.after_iv + byte_string_head(len(ciphertext)), after_at)
+    ):
+        return None
+    try:
+        return stream.cipher.decrypt(
+            entry[iv_at:after_at], ciphertext, stream.aad_before_iv + entry[iv_at : head_at - 1] + NO_BYTES
+        )
+    except InvalidTag:
+        return None
+
+
+def _opened(stream: _Stream, entry: bytes, parsed: ParsedEntry) -> bytes:
+    if parsed.generation != stream.key.generation:
+        raise VerificationError("sealed bytes belong to another stream or key generation")
     if not hmac.compare_digest(stream.commitment, parsed.commitment):
         raise VerificationError("the key is not the one that sealed this (key commitment)")
     try:

@@ -7,7 +7,6 @@ Invariants:
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from domain.attestation.binding import Binding, report_data
@@ -26,8 +25,7 @@ from domain.workloads.events import WorkloadQueued
 from infrastructure.audit.executions import expected_of
 from infrastructure.audit.known import Attempt, Known, Result, Workload
 from infrastructure.credentials.data_integrity import check_proof
-from infrastructure.keys.did_key import did_key
-from infrastructure.keys.plaintext import encode_json
+from infrastructure.keys.plaintext import encode_json, print_decoded
 from infrastructure.keys.thumbprint import thumbprint
 from infrastructure.statements import jws
 
@@ -88,16 +86,16 @@ def _held_against(known: Known, attempt: Attempt, event: CacIssued) -> None:
     record, completed = _record(known, attempt, document)
     drafted = draft_document(record)
     said = {name: value for name, value in document.items() if name not in RUN_MEMBERS}
-    for name in () if encode_json(said) == encode_json(drafted) else sorted({*drafted, *said}):
+    for name in () if print_decoded(said) == encode_json(drafted) else sorted({*drafted, *said}):
         if name not in document or name not in drafted or not same_json(document[name], drafted[name]):
             raise VerificationError(f"member {name[:64]!a} of the CAC is not what the log's entries say")
     outputs = [{"commitment": completed.output_commitment, "size_bytes": completed.output_bytes}]
     if encode_json([document["outcome"], document["outputs"]]) != encode_json([completed.outcome, outputs]):
         raise VerificationError("outcome or outputs of the CAC are not what the node reported")
-    if drafted["report_data"] != bound_report_data(record.expected, record.appraised):
+    if not attempt.bound and drafted["report_data"] != bound_report_data(record.expected, record.appraised):
         raise VerificationError("report_data does not follow from the log's entries")
     _prove(known, document)
-    attempt.execution = replace(execution, appraised=None, challenge=None, released=None, completed=None)
+    attempt.execution = execution.changed(appraised=None, challenge=None, released=None, completed=None)
 
 
 def _record(known: Known, attempt: Attempt, document: Mapping[str, Any]) -> tuple[CacRecord, ExecutionCompleted]:
@@ -175,7 +173,7 @@ def _alone(known: Known, document: Mapping[str, Any]) -> None:
 def _prove(known: Known, document: Mapping[str, Any]) -> None:
     check_proof(
         document,
-        controller=did_key(bytes.fromhex(document["cac_key"])),
+        public=bytes.fromhex(document["cac_key"]),
         domain=known.origin,
         challenge=document["nonce"],
         check=known.signatures.verify,

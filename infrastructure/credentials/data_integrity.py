@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from domain.errors import MalformedError, NotAuthorisedError
 from infrastructure.credentials.timestamp import parse_timestamp, print_timestamp
 from infrastructure.keys import did_key, ed25519
-from infrastructure.keys.plaintext import encode_json
+from infrastructure.keys.plaintext import encode_json, print_decoded
 
 PROOF_TYPE = "DataIntegrityProof"
 CRYPTOSUITE = "eddsa-jcs-2022"
@@ -169,34 +169,46 @@ def verify_proof(
 
 
 def check_proof(
-    document: Mapping[str, Any], *, controller: str, domain: str, challenge: str, check: ed25519.Check
+    document: Mapping[str, Any], *, public: bytes, domain: str, challenge: str, check: ed25519.Check
 ) -> None:
-    """Check what `verify_proof` checks of a proof by a did:key, at any time, the signature by `check`.
+    """Check what `verify_proof` checks of a proof by the did:key of a known key, at any time, its signature by `check`.
+
+    Args:
+        document: the secured document, decoded from restricted canonical JSON (infrastructure.keys.plaintext).
+        public: the key.
+        domain: as there.
+        challenge: as there.
+        check: verifies the signature.
 
     Raises:
         MalformedError: as there.
         NotAuthorisedError: as there.
     """
     proof = read_proof(document)
+    controller = did_key.did_key(public)
     _check_use(proof, purpose=ASSERTION_METHOD, controller=controller, domain=domain, challenge=challenge)
-    check(did_key.resolve(proof.verification_method), proof.signature, _hashed(document)[1])
+    if proof.verification_method != did_key.verification_method(public):
+        raise MalformedError("a did:key verification method is the DID, #, and the same key again")
+    check(public, proof.signature, _hashed(document, print_decoded)[1])
 
 
 def signed_parts(document: Mapping[str, Any]) -> tuple[bytes, bytes, bytes]:
-    """Return public key (by did:key), signature and signed bytes of a document's proof; nothing of it is checked.
+    """Return public key (by did:key), signature and signed bytes of a proof; nothing is checked. As `check_proof`.
 
     Raises:
         MalformedError: when document or proof are not what their format says.
     """
     proof = read_proof(document)
-    return did_key.resolve(proof.verification_method), proof.signature, _hashed(document)[1]
+    return did_key.resolve(proof.verification_method), proof.signature, _hashed(document, print_decoded)[1]
 
 
-def _hashed(document: Mapping[str, Any]) -> tuple[bytes, bytes]:
+def _hashed(
+    document: Mapping[str, Any], printed: Callable[[Mapping[str, Any]], bytes] = canonical_bytes
+) -> tuple[bytes, bytes]:
     """Return a document's canonical bytes without its proof, and the 64 bytes that the proof signs."""
     options = {name: value for name, value in document["proof"].items() if name != "proofValue"}
-    data = canonical_bytes(_unsecured(document, options))
-    return data, hashlib.sha256(canonical_bytes(options)).digest() + hashlib.sha256(data).digest()
+    data = printed(_unsecured(document, options))
+    return data, hashlib.sha256(printed(options)).digest() + hashlib.sha256(data).digest()
 
 
 def read_proof(document: Mapping[str, Any]) -> Proof:

@@ -9,7 +9,7 @@ import binascii
 
 from domain.errors import MalformedError
 
-_TO_STANDARD = str.maketrans({"-": "+", "_": "/", "+": "!", "/": "!", "=": "!"})
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 """base64url to base64; what is no symbol of base64url becomes what is none of base64."""
 
 _LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
@@ -29,7 +29,8 @@ def decode(text: str) -> bytes:
     """
     unpadded = len(text) % 4
     try:
-        data = binascii.a2b_base64(text.translate(_TO_STANDARD) + "=" * (-len(text) % 4), strict_mode=True)
+        symbols = text.encode("ascii").translate(_TO_STANDARD)
+        data = binascii.a2b_base64(symbols + b"=" * (-len(text) % 4), strict_mode=True)
     except ValueError:
         raise MalformedError("not base64url without padding") from None
     if unpadded and text[-1] not in _LAST[unpadded]:

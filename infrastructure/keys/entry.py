@@ -28,14 +28,18 @@ ENTRY_TYPE = "application/ledger-entry+cose"
 
 _A256GCM = 3
 _JSON = 50
+GENERATION_BYTES = 4
+HEAD_BYTES = {b"\x58": 2, b"\x59": 3, b"\x5a": 5}
+"""Length of a byte string's head by its first byte; 1 for the short ones."""
+
 _HEADER_KEYS = [1, 3, 4, 5, 15, 16]
 _BEFORE_KID = b"\xa6\x01\x03\x03\x18\x32\x04\x58" + bytes([KID_BYTES])
 _BEFORE_IV = b"\x05" + bytes([0x40 | IV_BYTES])
 _AAD_CONTEXT = b"\x83\x68Encrypt0"
 _TYPE = b"\x10" + cbor2.dumps(ENTRY_TYPE)
 _MESSAGE = b"\xd0\x83"
-_NO_MAP = b"\xa0"
-_NO_BYTES = b"\x40"
+NO_MAP = b"\xa0"
+NO_BYTES = b"\x40"
 
 
 class ParsedEntry(NamedTuple):
@@ -67,23 +71,23 @@ class EntryHeader:
         """Print the protected header once, with a gap for the IV."""
         before = _BEFORE_KID + kid + _BEFORE_IV
         after = b"\x0f\xa1\x01" + cbor2.dumps(origin) + _TYPE
-        wrapped = _byte_string_head(len(before) + IV_BYTES + len(after)) + before
+        wrapped = byte_string_head(len(before) + IV_BYTES + len(after)) + before
         return cls(_MESSAGE + wrapped, after, _AAD_CONTEXT + wrapped)
 
     def additional_data(self, iv: bytes) -> bytes:
         """Return the Enc_structure `["Encrypt0", protected, h'']` (RFC 9052 5.3)."""
-        return self.aad_before_iv + iv + self.after_iv + _NO_BYTES
+        return self.aad_before_iv + iv + self.after_iv + NO_BYTES
 
     def wrap(self, iv: bytes, ciphertext: bytes) -> bytes:
         """Return the entry's bytes."""
-        return self.before_iv + iv + self.after_iv + _NO_MAP + _byte_string_head(len(ciphertext)) + ciphertext
+        return self.before_iv + iv + self.after_iv + NO_MAP + byte_string_head(len(ciphertext)) + ciphertext
 
 
 def additional_data(entry: bytes, parsed: ParsedEntry) -> bytes:
     """Return the Enc_structure of an entry that `parse_entry` took apart: its protected header is a slice of it."""
     length = len(parsed.ciphertext)
-    end = len(entry) - length - len(_byte_string_head(length)) - len(_NO_MAP)
-    return _AAD_CONTEXT + entry[len(_MESSAGE) : end] + _NO_BYTES
+    end = len(entry) - length - len(byte_string_head(length)) - len(NO_MAP)
+    return _AAD_CONTEXT + entry[len(_MESSAGE) : end] + NO_BYTES
 
 
 def check_origin(origin: str) -> str:
@@ -121,7 +125,7 @@ def _printed(head: bytes) -> re.Pattern[bytes] | None:
         if header.before_iv[2:].startswith(head):
             before, after = header.before_iv.split(bytes(KID_BYTES)), header.after_iv.split(bytes(origin_bytes))
             kid = b"(.{4})(.{%d})(.{%d})" % (TAG_BYTES, KID_BYTES - 4 - TAG_BYTES)
-            fixed = [re.escape(part) for part in (*before, *after, _NO_MAP)]
+            fixed = [re.escape(part) for part in (*before, *after, NO_MAP)]
             parts = (fixed[0], kid, fixed[1], b"(.{%d})" % IV_BYTES, fixed[2], b"(.{%d})" % origin_bytes, *fixed[3:])
             return re.compile(b"".join(parts) + rb"([\x50-\x57]|\x58.|\x59..|\x5a....)", re.DOTALL)
     return None
@@ -143,7 +147,7 @@ def _as_printed(data: bytes) -> ParsedEntry | None:
         return None
     generation, tag, commitment, iv, origin_bytes, head = found.groups()
     origin, ciphertext = _origin(origin_bytes), data[found.end() :]
-    if origin is None or head != _byte_string_head(len(ciphertext)):
+    if origin is None or head != byte_string_head(len(ciphertext)):
         return None
     return ParsedEntry(int.from_bytes(generation), tag, commitment, iv, origin, ciphertext)
 
@@ -188,7 +192,7 @@ def _decode(data: bytes) -> object:
     return decoded
 
 
-def _byte_string_head(length: int) -> bytes:
+def byte_string_head(length: int) -> bytes:
     """Return the shortest CBOR head of a byte string (RFC 8949 3)."""
     if length < 24:  # noqa: PLR2004 - fits into the initial byte
         return bytes([0x40 | length])

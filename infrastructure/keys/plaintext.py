@@ -102,6 +102,14 @@ def decode_json(data: bytes) -> Any:
         return parse_canonical(data)  # whose words say what is wrong
 
 
+def print_decoded(value: Any) -> bytes:
+    """Return the canonical JSON of a value that is made of what `decode_record` or `decode_json` gave out.
+
+    Those have checked it already; nothing else may come here.
+    """
+    return orjson.dumps(value, option=_OPTIONS)
+
+
 def encode_json(value: Any) -> bytes:
     """Return the RFC 8785 bytes of a restricted value, fast.
 
