@@ -91,8 +91,8 @@ class Opener:
         self._keys = keys
         self._origin = origin
         self._streams: dict[bytes, _Stream] = {}
-        before_iv = EntryHeader.of(bytes(KID_BYTES), origin).before_iv
-        self._tag_at = before_iv.index(bytes(KID_BYTES)) + GENERATION_BYTES
+        self._header = EntryHeader.of(bytes(KID_BYTES), origin)
+        self._tag_at = self._header.before_iv.index(bytes(KID_BYTES)) + GENERATION_BYTES
 
     def open(self, entry: bytes) -> Item:
         """Open an entry, and check that it is what its key was disclosed for.
@@ -124,7 +124,7 @@ class Opener:
         if key is None:
             return None
         commitment = key_commitment(key.secret, self._origin)
-        header = EntryHeader.of(key_id(key.generation, key.tag, commitment), self._origin)
+        header = self._header.with_kid(key_id(key.generation, key.tag, commitment))
         if len(self._streams) >= _CACHED_STREAMS:
             self._streams.clear()  # derived again when needed
         after_iv = header.after_iv + NO_MAP

@@ -74,6 +74,11 @@ class EntryHeader:
         wrapped = byte_string_head(len(before) + IV_BYTES + len(after)) + before
         return cls(_MESSAGE + wrapped, after, _AAD_CONTEXT + wrapped)
 
+    def with_kid(self, kid: bytes) -> "EntryHeader":
+        """Return the header of another stream of the same log: only its `kid` differs."""
+        before = self.before_iv[: -len(_BEFORE_IV) - KID_BYTES] + kid + _BEFORE_IV
+        return EntryHeader(before, self.after_iv, _AAD_CONTEXT + before[len(_MESSAGE) :])
+
     def additional_data(self, iv: bytes) -> bytes:
         """Return the Enc_structure `["Encrypt0", protected, h'']` (RFC 9052 5.3)."""
         return self.aad_before_iv + iv + self.after_iv + NO_BYTES

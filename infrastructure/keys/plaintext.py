@@ -20,6 +20,7 @@ from domain.errors import MalformedError
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _PLAIN = frozenset({str, int, bool, type(None)})
 _STRING = frozenset({str})
+_CONTAINERS = frozenset({dict, list})
 _MEMBERS = {"at", "event", "stream", "topic", "version"}
 _members = itemgetter("stream", "version", "topic", "at", "event")
 _MAX_DEPTH = 32
@@ -85,9 +86,26 @@ def _canonical_value(plaintext: bytes) -> Any:
         value = orjson.loads(plaintext)
     except ValueError:
         raise MalformedError("an entry's plaintext is not JSON") from None
-    if encode_json(value) != plaintext:
+    if plaintext.isascii():  # and so is every key, which orjson makes a string: floats and the depth are left to check
+        _check_numbers(value, 0)
+    elif type(value) not in _PLAIN:
+        _check(value, 0)
+    if _printed(value) != plaintext:
         raise MalformedError("an entry's plaintext is not in canonical form (RFC 8785)")
     return value
+
+
+def _check_numbers(value: Any, depth: int) -> None:
+    """Check of a decoded value what `encode_json` checks, but for its keys."""
+    members = value.values() if type(value) is dict else value if type(value) is list else (value,)
+    if depth == _MAX_DEPTH and type(value) in _CONTAINERS and value:
+        raise MalformedError(f"JSON is nested deeper than {_MAX_DEPTH}")
+    for kind in set(map(type, members)) - _PLAIN:
+        if kind is float:
+            raise MalformedError("float has no place in an entry")
+        for member in members:
+            if type(member) is kind:
+                _check_numbers(member, depth + 1)
 
 
 def decode_json(data: bytes) -> Any:
@@ -119,6 +137,10 @@ def encode_json(value: Any) -> bytes:
     """
     if type(value) not in _PLAIN:
         _check(value, 0)
+    return _printed(value)
+
+
+def _printed(value: Any) -> bytes:
     try:
         return orjson.dumps(value, option=_OPTIONS)
     except (TypeError, ValueError):
