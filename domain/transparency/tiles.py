@@ -152,6 +152,23 @@ class TileStream:
         self._push(0, leaf_hashes, done)
         return done
 
+    def push_roots(self, roots: Sequence[bytes]) -> list[tuple[Tile, bytes]]:
+        """Take the roots of further full tiles of level 0 (32 bytes each), whoever hashed those; return as `push` does.
+
+        Raises:
+            MalformedError: when leaf hashes wait for the end of their tile.
+        """
+        if self.size % TILE_WIDTH:
+            raise MalformedError("the roots of tiles follow full tiles only")
+        if not self._levels:
+            self._levels.append([])
+            self._counts.append(0)
+        self.size += TILE_WIDTH * len(roots)
+        self._counts[0] += len(roots)
+        done: list[tuple[Tile, bytes]] = []
+        self._push(1, roots, done)
+        return done
+
     def partials(self) -> list[tuple[Tile, bytes]]:
         """Return the partial tiles of the tree as it is now, lowest level first."""
         return [
@@ -188,7 +205,7 @@ class TileStream:
 def perfect_root(hashes: Sequence[bytes]) -> bytes:
     """Return the root over a power of two of hashes (32 bytes each)."""
     while len(hashes) > 1:
-        hashes = [node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
+        hashes = list(map(node_hash, hashes[::2], hashes[1::2]))
     return hashes[0]
 
 

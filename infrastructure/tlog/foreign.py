@@ -19,10 +19,15 @@ from infrastructure.tlog.files import MAX_NAMES, exists
 from infrastructure.tlog.layout import CHECKPOINT, TILES
 from infrastructure.tlog.signing import verify_checkpoint_signature
 from infrastructure.tlog.verdict import HASHES_ONLY, NOT_WITNESSED, VERIFIED, Findings, naming
+from infrastructure.workers import Workers
 
 
 def verify_foreign(
-    root: Path, note: Note, outside: Sequence[VerifierKey], progress: Callable[[int], None] | None
+    root: Path,
+    note: Note,
+    outside: Sequence[VerifierKey],
+    progress: Callable[[int], None] | None,
+    workers: Workers | None = None,
 ) -> Findings:
     """Check a log of others whose checkpoint note was read already.
 
@@ -35,9 +40,9 @@ def verify_foreign(
     log = LogFiles(root, checkpoint, ours=False)
     with_entries = checkpoint.size == 0 or exists(root, f"{TILES}/entries") or not _other_format(root)
     if with_entries:
-        derive_from_entries(log, progress=progress)
+        derive_from_entries(log, progress=progress, workers=workers)
     else:
-        derive_from_leaf_hashes(log, progress)
+        derive_from_leaf_hashes(log, progress, workers)
     return _findings(checkpoint, signers, signed_at, with_entries=with_entries)
 
 

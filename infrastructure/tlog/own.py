@@ -29,6 +29,7 @@ from infrastructure.tlog.layout import (
 )
 from infrastructure.tlog.signing import verify_checkpoint_signature, verify_note_signature
 from infrastructure.tlog.verdict import NOT_WITNESSED, SELF_CONSISTENT, VERIFIED, Findings, naming
+from infrastructure.workers import Workers
 
 
 def verify_own(
@@ -38,6 +39,7 @@ def verify_own(
     *,
     check_entry: CheckEntry | None,
     progress: Callable[[int], None] | None,
+    workers: Workers | None = None,
 ) -> Findings:
     """Check a bundle whose checkpoint note was read already.
 
@@ -54,7 +56,7 @@ def verify_own(
     signed_at = _check_signatures(note, manifest_note, checkpoint, keys)
     listed = _check_manifest(root, manifest_note.text, checkpoint)
     _check_listed(root, listed)
-    derive_from_entries(LogFiles(root, checkpoint, ours=True), check_entry, progress)
+    derive_from_entries(LogFiles(root, checkpoint, ours=True), check_entry, progress, workers)
     _check_names(root, checkpoint.size, listed)  # last: what is missing says more than the empty directory it leaves
     return _findings(checkpoint, keys, trusted, len(listed), signed_at, entries_parsed=check_entry is not None)
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from domain.errors import LedgerError, VerificationError
+from domain.errors import LedgerError, UnavailableError, VerificationError
 from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.note import MAX_NOTE_BYTES, Note, VerifierKey, parse_note
 from infrastructure.tlog.derive import CheckEntry
@@ -22,6 +22,7 @@ from infrastructure.tlog.foreign import verify_foreign
 from infrastructure.tlog.layout import CHECKPOINT, MANIFEST, MANIFEST_NOTE
 from infrastructure.tlog.own import verify_own
 from infrastructure.tlog.verdict import REFUSED, Findings, Verification, naming
+from infrastructure.workers import Workers
 
 __all__ = ["Verification", "verify_directory"]
 
@@ -35,6 +36,7 @@ def verify_directory(
     log_keys: Sequence[str] = (),
     check_entry: CheckEntry | None = None,
     progress: Callable[[int], None] | None = None,
+    workers: Workers | None = None,
 ) -> Verification:
     """Verify a bundle of ours, or a C2SP tile log of whoever wrote it.
 
@@ -43,20 +45,24 @@ def verify_directory(
         log_keys: verifier keys (`name+id+base64`) that the caller has from elsewhere. Of our own logs all that carry
             the log's name must be current keys; others are ignored.
         check_entry: called as `check_entry(leaf_index, entry, origin)` for each entry of our own logs.
-        progress: called with the number of entries done, after every 256.
+        progress: called with the number of entries done, after every 256 or more.
+        workers: who shares in it; then `check_entry` is importable.
 
     Returns:
         The verdict; `first_error` names what is wrong first.
 
     Raises:
         MalformedError: when a given key is not one. Nothing that lies in the directory raises.
+        UnavailableError: when a worker died.
     """
     outside = tuple(VerifierKey.parse(text) for text in log_keys)
     stated: Checkpoint | None = None
     try:
         note = _read_note(path)
         stated = _stated(note)
-        findings = _verify(path, note, stated, outside, check_entry=check_entry, progress=progress)
+        findings = _verify(path, note, stated, outside, check_entry=check_entry, progress=progress, workers=workers)
+    except UnavailableError:
+        raise
     except LedgerError as error:
         return _verdict(stated, error)
     return _verdict(stated, findings)
@@ -83,11 +89,12 @@ def _verify(
     *,
     check_entry: CheckEntry | None,
     progress: Callable[[int], None] | None,
+    workers: Workers | None,
 ) -> Findings:
     ours = exists(path, MANIFEST) or exists(path, MANIFEST_NOTE) or _OUR_ORIGIN.fullmatch(stated.origin)
     if ours:
-        return verify_own(path, note, outside, check_entry=check_entry, progress=progress)
-    return verify_foreign(path, note, outside, progress)
+        return verify_own(path, note, outside, check_entry=check_entry, progress=progress, workers=workers)
+    return verify_foreign(path, note, outside, progress, workers)
 
 
 def _verdict(stated: Checkpoint | None, outcome: Findings | LedgerError) -> Verification:
