@@ -130,5 +130,6 @@ def _let_go(known: Known, executions: Iterable[str], cacs: Iterable[str]) -> Non
 
 def _keep(known: Known, stream: UUID, node: int) -> None:
     version = known.order.versions.pop(stream, None)
+    known.order.leaves.pop(stream, None)
     if version is not None:
         known.ended.set(stream.bytes, version.to_bytes(VERSION_BYTES) + node.to_bytes(_NODE_BYTES))

@@ -7,7 +7,7 @@ Invariants:
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -26,10 +26,12 @@ from domain.workloads.events import ClauseVerified, CredentialChecked
 from infrastructure.audit import ended, executions, governance, results, workloads
 from infrastructure.audit.compact import SALT_BYTES, CompactMap
 from infrastructure.audit.ended import ENDED_BYTES
+from infrastructure.audit.journal import Journal, Position
 from infrastructure.audit.known import Known, Workload
 from infrastructure.audit.once import INDEX_BYTES, Once
 from infrastructure.audit.opening import CONTENT_ERRORS, Item, Order, named
 from infrastructure.entropy import SystemEntropy
+from infrastructure.keys.thumbprint import thumbprint
 
 
 class HistoryAudit:
@@ -38,12 +40,18 @@ class HistoryAudit:
     Args:
         origin: the log's origin.
         generations: of the disclosed keys of a stream.
+        journal: writes down what the audit must not forget, and has what an interrupted one wrote.
     """
 
-    def __init__(self, origin: str, generations: Callable[[UUID], frozenset[int]]) -> None:
-        salt = SystemEntropy().bytes(SALT_BYTES)
-        ended = CompactMap(ENDED_BYTES, salt)
-        self._known = Known.of(origin, Order(generations, ended), Once(CompactMap(INDEX_BYTES, salt)), ended)
+    def __init__(
+        self, origin: str, generations: Callable[[UUID], frozenset[int]], journal: Journal | None = None
+    ) -> None:
+        salt = journal.salt if journal else SystemEntropy().bytes(SALT_BYTES)
+        ended = CompactMap(ENDED_BYTES, salt, journal.record_ended if journal else None)
+        places = CompactMap(INDEX_BYTES, salt, journal.record_place if journal else None)
+        if journal:
+            journal.load(places, ended)
+        self._known = Known.of(origin, Order(generations, ended), Once(places), ended)
         self.opened = 0
         self.size = 0
 
@@ -77,6 +85,57 @@ class HistoryAudit:
             _check(known, recorded)
         except CONTENT_ERRORS as error:
             raise named(index, error, "a document or statement inside is not of its form") from None
+
+    def keys(self) -> dict[str, bytes]:
+        """Return the public keys that sign in this log, as far as it has told, by thumbprint."""
+        tenant = self._known.registered
+        if tenant is None:
+            return {}
+        attestation = bytes.fromhex(tenant.attestation_key)
+        keys = {one.kid: bytes.fromhex(one.public_key) for one in tenant.principals.values()}
+        return keys | ({thumbprint(attestation): attestation} if attestation else {})
+
+    def position(self) -> Position:
+        """Return where the audit stands, for `resume`."""
+        known = self._known
+        return Position(
+            size=self.size,
+            opened=self.opened,
+            sealed=known.sealed,
+            counts=[dict(counter) for counter in known.counters()],
+            nodes=list(known.nodes),
+            node_kids=dict(known.node_kids),
+            hidden_since=dict(known.order.hidden_since),
+            versions={str(stream): version for stream, version in known.order.versions.items()},
+            leaves=sorted(leaf for leaves in known.order.leaves.values() for leaf in leaves),
+        )
+
+    def resume(self, position: Position, items: Iterable[tuple[int, Item]]) -> None:
+        """Go on where an interrupted audit was: what had not ended then is checked again, from the entries themselves.
+
+        Args:
+            position: as `position` gave it. The journal must hold what was written down until then.
+            items: the entries at `position.leaves`.
+
+        Raises:
+            LedgerError: when they do not hold.
+        """
+        known = self._known
+        known.order.versions = {UUID(stream): version for stream, version in position.versions.items()}
+        known.nodes = {name: number for number, name in enumerate(position.nodes)}
+        known.node_kids = dict(position.node_kids)
+        for index, item in items:
+            known.order.hidden_generations = {one for one, since in position.hidden_since.items() if since < index}
+            known.sealed = len(known.order.hidden_generations)
+            recorded = known.order.again(index, item)
+            if recorded is not None:
+                _check(known, recorded)
+        known.order.hidden_since = dict(position.hidden_since)
+        known.order.hidden_generations = set(position.hidden_since)
+        known.sealed, self.opened, self.size = position.sealed, position.opened, position.size
+        for counter, counts in zip(known.counters(), position.counts, strict=True):
+            counter.clear()
+            counter.update(counts)
 
     def checked(self) -> tuple[str, ...]:
         """Return what was checked, with how often."""

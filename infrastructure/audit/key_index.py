@@ -11,6 +11,8 @@ from array import array
 from bisect import bisect_left
 from functools import lru_cache
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 from uuid import UUID
 
 from domain.errors import MalformedError, VerificationError
@@ -76,6 +78,14 @@ class KeyIndex:
         if isinstance(self._index, mmap.mmap):
             self._index.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
 
 class DisclosedStreams:
     """Which streams were disclosed, and with the keys of which generations.
@@ -104,6 +114,14 @@ class DisclosedStreams:
     def close(self) -> None:
         """Let the file go."""
         self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def build_index(directory: Path, index: Path) -> tuple[str, "array[int]"]:

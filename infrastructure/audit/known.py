@@ -111,6 +111,10 @@ class Known:
         signatures = Signatures()
         return cls(origin, order, Statements(origin, once, signatures), once, signatures, ended)
 
+    def counters(self) -> tuple[Counter[str], ...]:
+        """Return all that is counted."""
+        return self.checked, self.elsewhere, self.statements.verified, self.statements.read
+
     @property
     def host(self) -> str:
         """Return the ledger's host, as the origin has it."""

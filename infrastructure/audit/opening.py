@@ -170,6 +170,9 @@ def _opened(stream: _Stream, entry: bytes, parsed: ParsedEntry) -> bytes:
 class Order:
     """Follows opened entries in leaf order: each is the next of its stream, or its stream may lack some.
 
+    Of streams that have not ended it keeps the last version and the leaf indices; of key generations that were not
+    disclosed, since which leaf index it has seen them.
+
     Args:
         generations: of the disclosed keys of a stream.
         ended: last versions (8 bytes, with what else the caller keeps there) of streams that have come to their end, by
@@ -180,6 +183,8 @@ class Order:
         self._generations = generations
         self._ended = ended
         self.versions: dict[UUID, int] = {}
+        self.leaves: dict[UUID, list[int]] = {}
+        self.hidden_since: dict[int, int] = {}
         self.hidden_generations: set[int] = set()
 
     def discloses(self, stream: UUID) -> bool:
@@ -194,11 +199,23 @@ class Order:
             LedgerError: when the event is not of its form, or its version not the next one.
         """
         if isinstance(item, int):
-            self.hidden_generations.add(item)
+            if item not in self.hidden_generations:
+                self.hidden_since[item] = index
+                self.hidden_generations.add(item)
             return None
         event = event_from_json(item.topic, item.event)
         if not self._follows(item):
             return None
+        if item.stream_id in self.versions:
+            self.leaves.setdefault(item.stream_id, []).append(index)
+        return Recorded(NO_LOG, index, item.stream_id, item.version, item.at_ms, event, item.leaf_hash)
+
+    def again(self, index: int, item: Item) -> Recorded | None:
+        """Return an entry's event with its place, of a stream whose versions were followed already."""
+        if isinstance(item, int):
+            return None
+        self.leaves.setdefault(item.stream_id, []).append(index)
+        event = event_from_json(item.topic, item.event)
         return Recorded(NO_LOG, index, item.stream_id, item.version, item.at_ms, event, item.leaf_hash)
 
     def _follows(self, item: Opened) -> bool:

@@ -62,6 +62,15 @@ class LongLog:
         """Yield so many entries."""
         return itertools.islice(self._all(), size)
 
+    def opened(self, entry: bytes) -> EntryRecord:
+        """Open an entry."""
+        return self._sealer.read(entry)
+
+    def sealed(self, stream: UUID, plaintext: bytes) -> bytes:
+        """Seal anything, under the key of a stream; its key is disclosed with the others."""
+        self._streams.append(stream.bytes)
+        return self._sealer.seal(stream, plaintext)
+
     def keys(self) -> Iterator[StreamKey]:
         """Yield the keys of every stream that has an entry so far, by stream."""
         for stream in sorted(self._streams):
