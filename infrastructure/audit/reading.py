@@ -53,7 +53,7 @@ def read_chunks(source: Source, first: int, workers: Workers, keys: Callable[[],
 
     Args:
         source: the bundle.
-        first: a multiple of 256.
+        first: a multiple of 256, or the size.
         workers: who opens them.
         keys: gives the keys that the audit knows of by now; those that it doesn't name cost time, nothing else.
 
@@ -61,7 +61,7 @@ def read_chunks(source: Source, first: int, workers: Workers, keys: Callable[[],
         UnavailableError: when a worker died.
     """
     bundles = -(-source.size // TILE_WIDTH)
-    ranges = (range(at, min(at + _BUNDLES, bundles)) for at in range(first // TILE_WIDTH, bundles, _BUNDLES))
+    ranges = (range(at, min(at + _BUNDLES, bundles)) for at in range(-(-first // TILE_WIDTH), bundles, _BUNDLES))
     if workers.jobs == 1:
         with KeyIndex(source.directory, source.index) as index:
             yield from map(partial(_open, source, Opener(index, source.origin)), ranges)
