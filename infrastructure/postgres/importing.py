@@ -1,10 +1,11 @@
-"""Lays entries at exact leaf indices, over several logs, in one transaction: what was lost comes back, a rotation lands.
+"""Lays entries at exact leaf indices, over several logs, in one transaction: lost ones, and the one of a rotation.
 
 Invariants:
 - Everything or nothing; the caller compares heads with what is signed before the transaction commits.
 - The order of locks is the append's: heads by log id, the feed's counter last, held for the length of the commit.
 - The feed's new rows are in the order in which entries were added: a run of one log's entries is one row.
-- A frozen log takes an import, and stays frozen: who thaws it does so afterwards.
+- The heads are locked from the start: nobody appends between what the caller reads and what it adds. A frozen log takes
+  an import only from whoever thaws it, and stays frozen until that is done.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.publication import KeyNoteRow
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.reading import translated
-from infrastructure.postgres.records import CommandRecord, LoggedEvent, MovedOnError, Payload
+from infrastructure.postgres.records import CommandRecord, FrozenLogError, LoggedEvent, Payload
 
 _QUERIES = load("import.sql")
 _APPEND = load("append.sql")
@@ -123,22 +124,23 @@ class Import:
 
 
 @contextmanager
-def importing(datastore: LedgerDatastore, sizes: Mapping[UUID, int]) -> Iterator[Import]:
+def importing(datastore: LedgerDatastore, log_ids: Iterable[UUID], *, thawing: bool = False) -> Iterator[Import]:
     """Import while in the block; commit at its end, or nothing where it raises.
 
     Args:
         datastore: connections to the ledger's database.
-        sizes: of the logs that take entries; what the heads must be.
+        log_ids: of the logs that take entries. Others wait for them meanwhile, 10 s at most.
+        thawing: these logs are frozen, and take the import all the same.
 
     Raises:
-        MovedOnError: when a log has another size.
+        FrozenLogError: when one is frozen, unless it is being thawed.
         UnknownError: when there is no such log.
         ConflictError: when a stream has an event of a version already.
         UnavailableError: when the database does not answer.
     """
     try:
         with translated(), datastore.get_connection() as connection, connection.transaction():
-            found = Import(connection, _locked(connection, sizes))
+            found = Import(connection, _locked(connection, sorted(log_ids), thawing=thawing))
             yield found
             found.finish()
     except IntegrityError:
@@ -147,12 +149,12 @@ def importing(datastore: LedgerDatastore, sizes: Mapping[UUID, int]) -> Iterator
         ) from None
 
 
-def _locked(connection: Connection[DictRow], sizes: Mapping[UUID, int]) -> dict[UUID, Frontier]:
+def _locked(connection: Connection[DictRow], log_ids: Sequence[UUID], *, thawing: bool) -> dict[UUID, Frontier]:
     cursor = connection.cursor(row_factory=tuple_row, binary=True)
-    rows: list[TupleRow] = cursor.execute(_QUERIES["lock_heads"], {"log_ids": uuids(sorted(sizes))}).fetchall()
-    heads = {log_id: Frontier.from_bytes(size, bytes(frontier)) for log_id, size, frontier in rows}
-    if len(heads) < len(sizes):
+    rows: list[TupleRow] = cursor.execute(_QUERIES["lock_heads"], {"log_ids": uuids(log_ids)}).fetchall()
+    if len(rows) < len(log_ids):
         raise UnknownError("there is no such log")
-    if any(heads[log_id].size != size for log_id, size in sizes.items()):
-        raise MovedOnError
-    return heads
+    for _, _, _, frozen in rows:
+        if frozen is not None and not thawing:
+            raise FrozenLogError(frozen)
+    return {log_id: Frontier.from_bytes(size, bytes(frontier)) for log_id, size, frontier, _ in rows}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from uuid import UUID
 
+from domain.errors import UnknownError
 from domain.time import SECOND_MS
 from infrastructure.logbook import Logbook
 from infrastructure.postgres.publication import KeyNoteRow, LogHead, Publications
@@ -106,8 +107,14 @@ def key_files(book: Logbook, log_id: UUID, size: int) -> dict[str, bytes]:
 
 
 def signer_of_generation(book: Logbook, log: Log, generation: int) -> LogSigner:
-    """Return the signer of one generation of a log's keys."""
+    """Return the signer of one generation of a log's keys.
+
+    Raises:
+        UnknownError: when the keyring does not hold it.
+    """
     keys = book.keyring.get(log.log_id)
+    if generation >= len(keys.signing):
+        raise UnknownError(f"the keyring lacks generation {generation} of the keys of {log.origin}: restore it")
     return LogSigner(log.origin, keys.ed25519_key(generation), keys.mldsa44_key(generation))
 
 
