@@ -14,6 +14,7 @@ import typer.exceptions
 
 from infrastructure.cli import app_govern, app_operate
 from infrastructure.cli.app_audit import audit_app
+from infrastructure.cli.app_log import log_app
 from infrastructure.cli.app_witness import witness_app
 from infrastructure.cli.options import group
 
@@ -32,6 +33,7 @@ app.command("why")(app_operate.why)
 app.add_typer(app_operate.retry_app, name="retry")
 app.add_typer(app_operate.cac_app, name="cac")
 app.add_typer(audit_app, name="audit")
+app.add_typer(log_app, name="log")
 app.add_typer(witness_app, name="witness")
 app.command("demo")(app_operate.demo)
 

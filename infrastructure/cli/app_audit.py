@@ -34,6 +34,15 @@ def audit_verify(
     ] = None,
     policy: Annotated[Path | None, typer.Option("--policy", help="A later version's: needs witnesses.")] = None,
     max_age: Annotated[str | None, typer.Option("--max-age", help="A later version's: needs witnesses.")] = None,
+    recovery_key: Annotated[
+        list[str] | None, typer.Option("--recovery-key", help="Recovery key of the log's tenant, from outside.")
+    ] = None,
+    recovery_threshold: Annotated[
+        int, typer.Option("--recovery-threshold", min=1, help="How many of their holders must sign.")
+    ] = 1,
+    revocation: Annotated[
+        list[Path] | None, typer.Option("--revocation", help="Revocation of keys of this log.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -42,7 +51,10 @@ def audit_verify(
 
     if policy is not None or max_age is not None:
         raise typer.BadParameter("--policy and --max-age need witnesses, which this version does not have yet")
-    raise typer.Exit(auditing.verify(directory, log_key or [], as_json=as_json))
+    if revocation and not recovery_key:
+        raise typer.BadParameter("--revocation needs the recovery keys that may have signed it: --recovery-key")
+    revoked = auditing.Revocations(tuple(recovery_key or ()), recovery_threshold, tuple(revocation or ()))
+    raise typer.Exit(auditing.verify(directory, log_key or [], revoked, as_json=as_json))
 
 
 @audit_app.command("replay")

@@ -2,17 +2,22 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from domain.errors import LedgerError, MalformedError
+from domain.transparency.note import MAX_NOTE_BYTES, VerifierKey
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.audit.replay import Replay, replay_bundle, replay_log
+from infrastructure.audit.revoked import hold_revocations
 from infrastructure.audit.verify import verify_bundle
 from infrastructure.cli.output import GOOD, WRONG, progress, result
 from infrastructure.cli.session import ledger_at
+from infrastructure.client.files import read_bounded
 from infrastructure.commands.loading import find_log
 from infrastructure.projector import Projector
 from infrastructure.tlog.reader import read_checkpoint
+from infrastructure.tlog.revocation import Recovery
 from infrastructure.tlog.verdict import Verification
 
 _MAX_KEY_FILE_BYTES = 65_536
@@ -32,11 +37,27 @@ def export(data_dir: Path, tenant: str, out: Path, with_keys: str | None, *, as_
     result(members, as_json=as_json, lines=lines)
 
 
-def verify(directory: Path, log_keys: Sequence[str], *, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Revocations:
+    """Revocations of a log's keys, and the recovery keys that may sign them, as an auditor names them."""
+
+    recovery_keys: tuple[str, ...] = ()
+    threshold: int = 1
+    files: tuple[Path, ...] = ()
+
+    def hold(self, verdict: Verification) -> Verification:
+        """Hold a verdict against them."""
+        if not self.recovery_keys:
+            return verdict
+        recovery = Recovery(tuple(VerifierKey.parse(key) for key in self.recovery_keys), self.threshold)
+        return hold_revocations(verdict, recovery, [read_bounded(file, MAX_NOTE_BYTES) for file in self.files])
+
+
+def verify(directory: Path, log_keys: Sequence[str], revocations: Revocations, *, as_json: bool) -> int:
     """Verify a directory; return the exit code."""
     keys = [key for given in log_keys for key in _vkeys(given)]
     with progress("verifying", _size(directory)) as told:
-        verdict = verify_bundle(directory, log_keys=keys, progress=told)
+        verdict = revocations.hold(verify_bundle(directory, log_keys=keys, progress=told))
     root = None if verdict.root_hex is None else base64.b64encode(bytes.fromhex(verdict.root_hex)).decode()
     members = {
         "ok": verdict.ok,
