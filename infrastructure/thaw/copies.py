@@ -93,24 +93,26 @@ def signed_checkpoint(book: Logbook, log: Log, tiles: TileDirectory) -> Checkpoi
     return None
 
 
-def identify(book: Logbook, origin: str, tiles: TileDirectory) -> UUID:
+def identify(book: Logbook, floor: Checkpoint, tiles: TileDirectory) -> UUID:
     """Return the id of a log that the database does not have: whose keys open its first entry.
 
     Raises:
-        RefusedError: when the keyring has no such keys.
+        RefusedError: when the keyring has no such keys, or the log never had an entry.
     """
-    entry = tiles.tree(1).entry(0)
+    if floor.size == 0:
+        raise RefusedError(f"{floor.origin} never had an entry, and the database lost it: remove its floor")
+    entry = tiles.tree(floor.size).entry(0)
     for log_id in book.keyring.log_ids():
         keys = book.keyring.get(log_id)
         if not keys.data_keys:
             continue
         try:
-            first = Sealer(origin, keys.data_keys[0], book.entropy).read(entry)
+            first = Sealer(floor.origin, keys.data_keys[0], book.entropy).read(entry)
         except LedgerError:
             continue
         if first.stream_id == log_id:  # a log begins with its own stream
             return log_id
-    raise RefusedError(f"the keyring has no keys that open {origin}: restore the keyring first")
+    raise RefusedError(f"the keyring has no keys that open {floor.origin}: restore the keyring first")
 
 
 def _check_copy(head: LogHead, tiles: TileDirectory, trees: list[Checkpoint], size: int) -> None:

@@ -1,5 +1,6 @@
 """Which logs are to be thawed, and from where."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from infrastructure.publish.places import floors_of, tiles_of
 from infrastructure.publish.tile_directory import TileDirectory
 from infrastructure.thaw.copies import identify
 from infrastructure.tlog.files import exists
-from infrastructure.tlog.layout import CHECKPOINT, TILES
+from infrastructure.tlog.layout import CHECKPOINT
 
 
 def frozen_logs(book: Logbook, source: Path | None = None) -> list[Log]:
@@ -29,33 +30,45 @@ def frozen_logs(book: Logbook, source: Path | None = None) -> list[Log]:
         floor = floors_of(book).named(name)
         if floor is None:
             continue
-        log = Log(UUID(int=0), int(name), floor.origin)
-        log_id = identify(book, floor.origin, copy_of(book, log, source)[0])
-        freeze_log(book, book.recorder.create_log(log_id, log.slot, log.origin), "the database did not have it")
+        copy = copy_of(book, Log(UUID(int=0), int(name), floor.origin), source)
+        if copy is None:
+            continue
+        log_id = identify(book, floor, copy[0])
+        freeze_log(book, book.recorder.create_log(log_id, int(name), floor.origin), "the database did not have it")
     return [head.log for head in Publications(book.datastore).log_heads() if head.frozen is not None]
 
 
-def copies_of(book: Logbook, logs: list[Log], source: Path | None) -> list[tuple[UUID, TileDirectory, bool]]:
-    """Return the copy of each log that can be opened: its id, the copy, and whether it is our own directory.
+def copies_of(book: Logbook, logs: Sequence[Log], source: Path | None) -> list[tuple[UUID, TileDirectory, bool]]:
+    """Return the copies of these logs, as `thaw` takes them; those are left out that have none, or whose keys are gone.
 
     Raises:
-        RefusedError: when the keys of the only log are gone: then nothing can bring its entries back into the database.
+        RefusedError: when none is left.
     """
-    found = [(log.log_id, *copy_of(book, log, source)) for log in logs if _has_keys(book, log)]
-    if logs and not found:
+    found = [(log.log_id, copy_of(book, log, source)) for log in logs if _has_keys(book, log)]
+    copies = [(log_id, *copy) for log_id, copy in found if copy is not None]
+    if logs and not copies:
         raise RefusedError(
-            "the keys of this log are not in the keyring: its entries can't be opened, so it stays frozen"
+            "there is no copy of a frozen log whose keys are in the keyring: nothing can be brought back"
         )
-    return found
+    return copies
 
 
-def copy_of(book: Logbook, log: Log, source: Path | None) -> tuple[TileDirectory, bool]:
-    """Return a log's copy below a directory, or that directory itself if it is one log's; and whether it is our own."""
+def copy_of(book: Logbook, log: Log, source: Path | None) -> tuple[TileDirectory, bool] | None:
+    """Return a log's copy, and whether it is our own directory; None where the source has none.
+
+    Args:
+        book: the ledger.
+        log: which; its id doesn't matter.
+        source: a directory like `published`, or that of one log; None for our own.
+
+    Raises:
+        VerificationError: when a copy's checkpoint is damaged.
+    """
     if source is None:
         return tiles_of(book, log), True
-    if exists(source, CHECKPOINT) or exists(source, TILES):
-        return TileDirectory(source), False
-    return TileDirectory(source / "t" / str(log.slot)), False
+    tiles = TileDirectory(source if exists(source, CHECKPOINT) else source / "t" / str(log.slot))
+    checkpoint = tiles.checkpoint()
+    return (tiles, False) if checkpoint is not None and checkpoint.origin == log.origin else None
 
 
 def _has_keys(book: Logbook, log: Log) -> bool:
