@@ -91,15 +91,10 @@ _ANSWERS: dict[type[Event], Callable[[Any, int], dict[str, Any]]] = {
     LevelsAdopted: lambda event, _: {"levels": list(event.domains)},
     ClauseRegistered: lambda event, _: {"clause_id": event.metadata.clause_id, "module_digest": event.module_digest},
     ClauseDeprecated: lambda event, _: {"clause_id": event.clause_id},
-    RetryAuthorized: lambda event, _: _retried(event),
-    RetryRefused: lambda event, _: _retried(event),
+    RetryAuthorized: lambda event, _: {"workload": event.workload_id, "attempt": event.next_attempt},
+    RetryRefused: lambda event, _: {"workload": event.workload_id},
 }
 """What the command of an event was answered. An act of governance: its position in the log's own stream."""
-
-
-def _retried(event: RetryAuthorized | RetryRefused) -> dict[str, Any]:
-    said = jws.peek(event.statements[0])[1]
-    return {"workload": said["workload"], "attempt": said["next_attempt"]}
 
 
 def _claims(event: Event, platform: UUID) -> list[Command]:
