@@ -230,7 +230,7 @@ def _transaction(connection: Connection[DictRow], batch: Batch, epoch: int | Non
     with connection.pipeline():
         placement = _lock(connection, batch, epoch)
         feed = _insert(connection, placement)
-        connection.execute(_APPEND["notify"], prepare=False)
+        connection.execute(_APPEND["notify"], prepare=True)
         connection.execute(_APPEND["commit"], prepare=False)
     # The pipeline has ended without an error: the commit is on disk.
     return placement.appended(min(int(row[0]) for row in feed.fetchall())) if feed is not None else []
