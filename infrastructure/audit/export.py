@@ -1,6 +1,6 @@
 """Export of a log: a plain C2SP tile log, signed at its size, with what is needed to read it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -19,6 +19,8 @@ from infrastructure.tlog.bundle import check_free, write_bundle
 from infrastructure.tlog.signing import LogSigner
 
 EVERYTHING = "all"
+
+_PAGE = 1024
 
 
 def export_bundle(
@@ -55,16 +57,22 @@ def export_bundle(
         extra[KEYS] = _keys(ledger, log_id, streams)
     frontier = ledger.head(log_id)
     return write_bundle(
-        (stored.entry for stored in ledger.recorder.every_entry(log_id, frontier.size)),
+        lambda first: _entries(ledger, log_id, first, frontier.size),
         size=frontier.size,
         signer=log_signer(ledger, log_id),
         at_unix_s=ledger.clock.now_ms() // SECOND_MS,
         out=out,
-        extra=extra,
+        extra=extra.items(),
         private=tuple(extra),
         root=frontier.root(),
         progress=progress,
     )
+
+
+def _entries(ledger: Ledger, log_id: UUID, first: int, size: int) -> Iterator[bytes]:
+    for start in range(first, size, _PAGE):
+        for stored in ledger.recorder.entries(log_id, start, min(_PAGE, size - start)):
+            yield stored.entry
 
 
 def log_signer(ledger: Ledger, log_id: UUID) -> LogSigner:
