@@ -15,8 +15,10 @@ from domain.transparency.checkpoint import Checkpoint
 from infrastructure.audit.disclosure import KEYS, keys_document
 from infrastructure.keys.stream_keys import stream_key
 from infrastructure.ledger import Ledger
+from infrastructure.publish.logs import key_files, log_signer, publish_log
 from infrastructure.tlog.bundle import check_free, write_bundle
-from infrastructure.tlog.signing import LogSigner
+
+__all__ = ["EVERYTHING", "export_bundle", "log_signer"]
 
 EVERYTHING = "all"
 
@@ -48,6 +50,7 @@ def export_bundle(
         UnknownError: when a stream is not of this log.
         MalformedError: when a log without entries is to be disclosed, or no stream is named.
         ConflictError: when `out` holds something.
+        FrozenLogError: when the log is frozen, or has to be.
     """
     extra = {}
     if with_keys is not None:
@@ -55,16 +58,18 @@ def export_bundle(
         streams = _chosen(ledger, log_id, with_keys)
         _disclose(ledger, log_id, streams, everything=with_keys == EVERYTHING, recipient=recipient)
         extra[KEYS] = _keys(ledger, log_id, streams)
-    frontier = ledger.head(log_id)
+    tree = publish_log(ledger, ledger.log(log_id)).checkpoint  # nothing is signed that the floor doesn't know
+    private = tuple(extra)
+    extra |= key_files(ledger, log_id, tree.size)
     return write_bundle(
-        lambda first: _entries(ledger, log_id, first, frontier.size),
-        size=frontier.size,
-        signer=log_signer(ledger, log_id),
+        lambda first: _entries(ledger, log_id, first, tree.size),
+        size=tree.size,
+        signer=log_signer(ledger, log_id, tree.size),
         at_unix_s=ledger.clock.now_ms() // SECOND_MS,
         out=out,
         extra=extra.items(),
-        private=tuple(extra),
-        root=frontier.root(),
+        private=private,
+        root=tree.root,
         progress=progress,
     )
 
@@ -73,12 +78,6 @@ def _entries(ledger: Ledger, log_id: UUID, first: int, size: int) -> Iterator[by
     for start in range(first, size, _PAGE):
         for stored in ledger.recorder.entries(log_id, start, min(_PAGE, size - start)):
             yield stored.entry
-
-
-def log_signer(ledger: Ledger, log_id: UUID) -> LogSigner:
-    """Return the signer of a log: its origin and both of its keys."""
-    keys = ledger.keyring.get(log_id)
-    return LogSigner(ledger.log(log_id).origin, keys.ed25519_key(), keys.mldsa44_key())
 
 
 def _chosen(ledger: Ledger, log_id: UUID, with_keys: str) -> list[UUID]:
