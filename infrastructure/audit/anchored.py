@@ -22,10 +22,11 @@ from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.note import MAX_NOTE_BYTES, Note, VerifierKey, parse_note
 from domain.transparency.tlog_policy import TlogPolicy
 from infrastructure.audit.bundle_openings import read_anchor_checkpoint, read_anchor_keys, read_openings
-from infrastructure.audit.tile_nodes import TileNodes
+from infrastructure.audit.trust import Trust
 from infrastructure.audit.witnessed import NOT_WITNESSED, Judge, Witnessing, witnessing
 from infrastructure.tlog.files import read_file
 from infrastructure.tlog.layout import CHECKPOINT, LOG_KEYS, MAX_KEYS_BYTES, parse_keys
+from infrastructure.tlog.tree import TileTree
 from infrastructure.tlog.verdict import NOT_WITNESSED as NOT_WITNESSED_TEXT
 from infrastructure.tlog.verdict import REFUSED, VERIFIED, Verification, naming
 
@@ -40,16 +41,20 @@ class Expected:
     Args:
         policy: logs, witnesses and quorum; None where the auditor has none.
         keys: further verifier keys.
-        slot_key: `k_slot`, where the auditor has it.
+        trust: what the tenant gave of the slot's key, where the auditor has it.
         now_unix_s: the auditor's clock.
         max_age_s: how long ago a quorum may have cosigned last; None for any time.
     """
 
     policy: TlogPolicy | None = None
     keys: Sequence[VerifierKey] = ()
-    slot_key: bytes | None = None
+    trust: Trust | None = None
     now_unix_s: int = 0
     max_age_s: int | None = None
+
+    def slot_key(self, origin: str) -> bytes | None:
+        """Return the key of a log's slot, where the auditor has it."""
+        return self.trust.slot_key if self.trust is not None and self.trust.origin == origin else None
 
     def log_keys(self, origin: str) -> tuple[VerifierKey, ...]:
         """Return the keys from outside that are named for a log.
@@ -142,8 +147,8 @@ class BundleAudit:
         given = bool(anchor_keys)
         judge = Judge((*keys, *(anchor_keys or read_anchor_keys(path, anchors))), expected.policy, anchors)
         note = read_note(path)
-        size = Checkpoint.parse(note.text).size
-        return cls(origin, anchors, AuditedTree(note, TileNodes(path, size)), judge, expected.slot_key, given)
+        tree = AuditedTree(note, TileTree(path, Checkpoint.parse(note.text).size).node)
+        return cls(origin, anchors, tree, judge, expected.slot_key(origin), given)
 
     def rounds(self, openings: Iterator[AnchoredOpening]) -> Rounds | ForkProof:
         """Hold openings against the bundle's tree. Raises as `verify_rounds` does."""

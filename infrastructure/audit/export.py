@@ -1,6 +1,7 @@
 """Export of a log: a plain C2SP tile log, signed at its size, with what is needed to read it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from uuid import UUID
 
@@ -32,6 +33,7 @@ def export_bundle(
     *,
     with_keys: str | None = None,
     recipient: str = "bundle",
+    further: Iterable[tuple[str, bytes]] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Checkpoint:
     """Write a log's bundle at its present size.
@@ -44,6 +46,7 @@ def export_bundle(
             The disclosure is recorded first, and is the last entry of what is exported, or near it. Keys make the
             bundle its owner's alone (0700, keys.json 0600).
         recipient: who gets the keys.
+        further: more files of the bundle, such as openings; taken one after the other.
         progress: called with the number of entries done.
 
     Raises:
@@ -67,7 +70,7 @@ def export_bundle(
         signer=log_signer(ledger, log_id, tree.size),
         at_unix_s=ledger.clock.now_ms() // SECOND_MS,
         out=out,
-        extra=extra.items(),
+        extra=chain(extra.items(), further),
         private=private,
         root=tree.root,
         progress=progress,
