@@ -1,8 +1,8 @@
 """Gives a frozen anchor log back its rounds, after a restore from an older backup (wire formats 2, "Floor").
 
 Invariants:
-- Missing rounds come back byte for byte from tiles, or not at all: their tree is the floor's, and extends the rounds
-  that are there.
+- Missing rounds come back byte for byte from tiles, or not at all: each is proven to be in the floor's tree before it
+  is stored, and that tree extends the rounds that are there.
 - A database that holds other rounds than those that were signed is never mended: that is a second history.
 - The mark goes only when database and floor agree.
 """
@@ -14,6 +14,8 @@ from domain.errors import VerificationError
 from domain.transparency.anchor_slots import AnchorRound, SlotKeys
 from domain.transparency.anchors import AnchorEntry
 from domain.transparency.checkpoint import Checkpoint
+from domain.transparency.hashing import leaf_hash
+from domain.transparency.proofs import verify_inclusion
 from infrastructure.anchors.journal import Journal
 from infrastructure.anchors.rounds import Draft, Round, Rounds
 from infrastructure.publish.floors import Floors
@@ -52,7 +54,7 @@ def thaw(
     restored = 0
     if floor is not None and there.size < floor.size:
         _check_source(tiles, floor, Checkpoint(origin, there.size, there.root()))
-        entries = tiles.tree(floor.size).entries(there.size)
+        entries = _proven(tiles, floor, there.size)
         for restored, opened in enumerate(_restore(rounds, keys, entries, journal.read(there.size), at_ms), 1):  # noqa: B007
             if opened is not None:
                 closed.append(opened)
@@ -71,6 +73,13 @@ def _check_source(tiles: TileDirectory, floor: Checkpoint, there: Checkpoint) ->
         raise VerificationError(f"the tiles in {tiles.path} are not those of the floor's tree: name a true mirror")
     if tree.checkpoint(floor.origin, there.size) != there:
         raise VerificationError(contradiction(floor, there))
+
+
+def _proven(tiles: TileDirectory, floor: Checkpoint, first: int) -> Iterator[bytes]:
+    tree = tiles.tree(floor.size)
+    for index, entry in enumerate(tree.entries(first), first):
+        verify_inclusion(leaf_hash(entry), index, floor.size, tree.inclusion(index), floor.root)
+        yield entry
 
 
 def _restore(
