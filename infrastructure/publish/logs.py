@@ -6,13 +6,14 @@ Invariants:
 - What freezes a log while it is published freezes it for every process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from uuid import UUID
 
+from domain.errors import UnknownError
 from domain.time import SECOND_MS
-from domain.transparency.frontier import Frontier
 from infrastructure.logbook import Logbook
-from infrastructure.postgres.publication import KeyNoteRow, Publications
+from infrastructure.postgres.publication import KeyNoteRow, LogHead, Publications
 from infrastructure.postgres.records import FrozenLogError, Log
 from infrastructure.publish.freezing import freeze_log
 from infrastructure.publish.places import floors_of, tiles_of
@@ -25,12 +26,23 @@ _PAGE = 1000
 
 
 class LedgerTree:
-    """A log of the ledger at one head: a `TreeSource`."""
+    """A log of the ledger, as its database has it when it is first asked: a `TreeSource`."""
 
-    def __init__(self, book: Logbook, log: Log, head: Frontier) -> None:
+    def __init__(self, book: Logbook, log: Log) -> None:
         self._book = book
         self._log = log
-        self._head = head
+
+    @cached_property
+    def head(self) -> LogHead:
+        """The log's head.
+
+        Raises:
+            FrozenLogError: when the log is frozen.
+        """
+        head = Publications(self._book.datastore).log_head(self._log.log_id)
+        if head.frozen is not None:
+            raise FrozenLogError(head.frozen)
+        return head
 
     @property
     def origin(self) -> str:
@@ -39,11 +51,11 @@ class LedgerTree:
 
     def size(self) -> int:
         """Return how many entries it has."""
-        return self._head.size
+        return self.head.frontier.size
 
     def root(self) -> bytes:
         """Return the root of their tree."""
-        return self._head.root()
+        return self.head.frontier.root()
 
     def entries(self, first: int, last: int) -> Iterator[bytes]:
         """Yield entries, a page at a time."""
@@ -54,32 +66,29 @@ class LedgerTree:
 
 def publish_log(book: Logbook, log: Log) -> Published:
     """Publish a log at its present size. Raises as `publish_tree` does."""
-    publications, floors = Publications(book.datastore), floors_of(book)
-    head = publications.log_head(log.log_id)
-    if head.frozen is not None:
-        raise FrozenLogError(head.frozen)
-    notes = [note for note in publications.key_notes(log.log_id) if note.from_size < head.frontier.size]
+    publications, floors, tree = Publications(book.datastore), floors_of(book), LedgerTree(book, log)
 
     def attach(tiles: TileDirectory) -> None:
-        if notes:
-            tiles.put_key_notes((note.generation, note.note) for note in notes)
+        tiles.put(key_files(book, log.log_id, tree.size()))
         while payloads := publications.unpublished_payloads(log.log_id):
             tiles.put_payloads(payloads.values())
             publications.payloads_published(log.log_id, list(payloads))
 
     try:
         published = publish_tree(
-            LedgerTree(book, log, head.frontier),
-            signer_of_generation(book, log, generation_at(notes, head.frontier.size)),
+            tree,
+            lambda size: log_signer(book, log.log_id, size),
             tiles_of(book, log),
             floors,
             at_unix_s=book.clock.now_ms() // SECOND_MS,
             attach=attach,
         )
     except FrozenLogError:
-        freeze_log(book, log, floors.frozen(log.origin) or "")
+        reason = floors.frozen(log.origin)
+        if reason is not None:
+            freeze_log(book, log, reason)
         raise
-    if head.floor != published.checkpoint:
+    if tree.head.floor != published.checkpoint:
         publications.found(log.log_id, published.checkpoint)
     return published
 
@@ -98,11 +107,17 @@ def key_files(book: Logbook, log_id: UUID, size: int) -> dict[str, bytes]:
 
 
 def signer_of_generation(book: Logbook, log: Log, generation: int) -> LogSigner:
-    """Return the signer of one generation of a log's keys."""
+    """Return the signer of one generation of a log's keys.
+
+    Raises:
+        UnknownError: when the keyring does not hold it.
+    """
     keys = book.keyring.get(log.log_id)
+    if generation >= len(keys.signing):
+        raise UnknownError(f"the keyring lacks generation {generation} of the keys of {log.origin}: restore it")
     return LogSigner(log.origin, keys.ed25519_key(generation), keys.mldsa44_key(generation))
 
 
-def generation_at(notes: list[KeyNoteRow], size: int) -> int:
+def generation_at(notes: Sequence[KeyNoteRow], size: int) -> int:
     """Return the generation of keys that signs a tree of a size, given the log's notes."""
     return max((note.generation for note in notes if note.from_size < size), default=0)

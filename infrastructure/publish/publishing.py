@@ -47,7 +47,7 @@ class Published:
 
 def publish_tree(
     source: TreeSource,
-    signer: LogSigner,
+    signer: LogSigner | Callable[[int], LogSigner],
     tiles: TileDirectory,
     floors: Floors,
     *,
@@ -58,8 +58,8 @@ def publish_tree(
     """Publish a log at the size that its source has.
 
     Args:
-        source: the log, as stored.
-        signer: the keys that are in force at that size.
+        source: the log, as stored. It is asked for its size under the log's lock: before, it may be behind the floor.
+        signer: the log's keys, or what gives those that are in force at a size.
         tiles: its published directory.
         floors: where its floor is.
         at_unix_s: POSIX time in seconds that the signatures state.
@@ -82,7 +82,8 @@ def publish_tree(
             attach(tiles)
         _store(source, tiles, floors, floor, head)
         floors.raise_to(head)
-        signed = parse_note(signer.sign_checkpoint(head.to_text(), at_unix_s))
+        keys = signer if isinstance(signer, LogSigner) else signer(head.size)
+        signed = parse_note(keys.sign_checkpoint(head.to_text(), at_unix_s))
         if cosign is not None:
             try:
                 signed = cosign(signed, lambda old, new: tiles.tree(new).consistency(old))
@@ -151,6 +152,7 @@ def _store(
             found = Checkpoint(floor.origin, floor.size, growth.frontier.root())
             if found != floor:
                 raise freeze(floors, floor.origin, contradiction(floor, found))
+            growth.finish(batch)  # what is published is compared, and written again where it is missing
         growth.take(source, head.size, batch)
         root = growth.frontier.root()
         if root != head.root:

@@ -12,7 +12,7 @@ Invariants:
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -112,14 +112,17 @@ class TileDirectory:
                         shutil.rmtree(partials)
                         sync_directory(partials.parent)
 
-    def put_payloads(self, payloads: Iterable[bytes]) -> int:
-        """Write sealed payloads under their digests, durably; return how many."""
-        count = 0
-        with self.batch() as batch:
-            for count, sealed in enumerate(payloads, 1):  # noqa: B007 - it is returned
-                batch.add(f"{PAYLOADS}/{sha256(sealed).hexdigest()}", sealed)
-            batch.place()
-        return count
+    def put(self, files: Mapping[str, bytes]) -> None:
+        """Write files by path, durably; nothing where there are none."""
+        if files:
+            with self.batch() as batch:
+                for path, data in files.items():
+                    batch.add(path, data)
+                batch.place()
+
+    def put_payloads(self, payloads: Iterable[bytes]) -> None:
+        """Write sealed payloads under their digests, durably."""
+        self.put({f"{PAYLOADS}/{sha256(sealed).hexdigest()}": sealed for sealed in payloads})
 
     def payload(self, digest: str) -> bytes | None:
         """Return the sealed payload of a digest (lowercase hex), or None.
@@ -134,13 +137,6 @@ class TileDirectory:
         if sha256(sealed).hexdigest() != digest:
             raise VerificationError(f"{self.path}: {path}: its hash is not its name")
         return sealed
-
-    def put_key_notes(self, notes: Iterable[tuple[int, bytes]]) -> None:
-        """Write notes about keys by generation, durably."""
-        with self.batch() as batch:
-            for generation, note in notes:
-                batch.add(key_note_path(generation), note)
-            batch.place()
 
     def key_notes(self) -> dict[int, bytes]:
         """Return the notes about keys by generation, unchecked."""

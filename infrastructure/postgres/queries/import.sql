@@ -2,7 +2,7 @@
 
 -- name: lock_heads
 -- The heads of all logs of the import, locked in order of their ids, as every append does.
-SELECT tenant_id, tree_size, frontier FROM ledger.log_heads
+SELECT tenant_id, tree_size, frontier, frozen FROM ledger.log_heads
 WHERE tenant_id = ANY(%(log_ids)b::uuid[]) ORDER BY tenant_id FOR NO KEY UPDATE;
 
 -- name: insert_commands
