@@ -25,6 +25,7 @@ from infrastructure.audit.bundle_openings import read_anchor_checkpoint, read_an
 from infrastructure.audit.trust import Trust
 from infrastructure.audit.witnessed import NOT_WITNESSED, Judge, Witnessing, witnessing
 from infrastructure.tlog.files import read_file
+from infrastructure.tlog.key_chain import generation_of, read_chain
 from infrastructure.tlog.layout import CHECKPOINT, LOG_KEYS, MAX_KEYS_BYTES, parse_keys
 from infrastructure.tlog.tree import TileTree
 from infrastructure.tlog.verdict import NOT_WITNESSED as NOT_WITNESSED_TEXT
@@ -142,13 +143,13 @@ class BundleAudit:
             VerificationError: when its keys are not those that are expected, or its tiles don't give its root.
         """
         anchors = anchor_origin(origin)
-        keys = expected.log_keys(origin) or _own_keys(path, origin)
-        anchor_keys = expected.log_keys(anchors)
-        given = bool(anchor_keys)
-        judge = Judge((*keys, *(anchor_keys or read_anchor_keys(path, anchors))), expected.policy, anchors)
         note = read_note(path)
-        tree = AuditedTree(note, TileTree(path, Checkpoint.parse(note.text).size).node)
-        return cls(origin, anchors, tree, judge, expected.slot_key(origin), given)
+        checkpoint = Checkpoint.parse(note.text)
+        given = expected.log_keys(anchors)
+        keys = current_keys(path, checkpoint, expected.log_keys(origin))
+        judge = Judge((*keys, *(given or read_anchor_keys(path, anchors))), expected.policy, anchors)
+        tree = AuditedTree(note, TileTree(path, checkpoint.size).node)
+        return cls(origin, anchors, tree, judge, expected.slot_key(origin), bool(given))
 
     def rounds(self, openings: Iterator[AnchoredOpening]) -> Rounds | ForkProof:
         """Hold openings against the bundle's tree. Raises as `verify_rounds` does."""
@@ -204,10 +205,20 @@ def _trust(verdict: Verification, found: Witnessing) -> str:
     return f"{VERIFIED}; {UNWITNESSED}"
 
 
-def _own_keys(path: Path, origin: str) -> tuple[VerifierKey, ...]:
+def current_keys(path: Path, checkpoint: Checkpoint, outside: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
+    """Return the keys that sign a bundle: those from outside, or later ones to which the chain of key notes leads.
+
+    Raises:
+        VerificationError: when they are not, or the chain is broken.
+    """
     data = read_file(path, LOG_KEYS, MAX_KEYS_BYTES)
     with naming(LOG_KEYS):
-        return parse_keys(data, origin)
+        keys = parse_keys(data, checkpoint.origin)
+    chain = read_chain(path, checkpoint, keys)
+    for key in outside:
+        if key not in keys and generation_of(chain, key) is None:
+            raise VerificationError(f"{LOG_KEYS}: the key given from outside, {key.fingerprint}, is not in it")
+    return keys
 
 
 def _require_fresh(found: Rounds, judge: Judge, anchored: Anchored, expected: Expected) -> None:

@@ -95,7 +95,8 @@ class Judge:
     """Judges the signatures of checkpoints, as `anchor_evidence.CheckNote` asks, and remembers who cosigned.
 
     Args:
-        keys: the verifier keys that the reader has for the log and its anchor log; all of a log's must have signed.
+        keys: the verifier keys that the reader has for the log and its anchor log, of any generation. A note needs a
+            signature of each type that is known for its log.
         policy: its witnesses judge the anchor log; None for nobody.
         anchors: the anchor log's origin.
     """
@@ -113,7 +114,10 @@ class Judge:
         Raises:
             VerificationError: when it is not signed as it must be.
         """
-        verify_log_signatures(note, checkpoint, self.keys, every=True)
+        signed = {key.type for key in verify_log_signatures(note, checkpoint, self.keys, every=False)}
+        for key in self.keys:
+            if key.name == checkpoint.origin and key.type not in signed:
+                raise VerificationError(f"signature stripped: {checkpoint.origin!a} also signs with {key.fingerprint}")
         if checkpoint.origin != self._anchors:
             return
         self.largest = max(self.largest, checkpoint.size)

@@ -1,6 +1,5 @@
 """What auditors' commands ask of the anchor log: expectations from outside, and fork proofs."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,30 +14,14 @@ from infrastructure.audit.trust import read_trust
 from infrastructure.cli.output import GOOD, WARNING, WRONG, result
 from infrastructure.clock import SystemClock
 
-_AGE = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
-
-def age_s(text: str) -> int:
-    """Read an age such as 90s, 15m, 12h or 7d; return seconds.
-
-    Raises:
-        MalformedError: for any other form.
-    """
-    found = _AGE.fullmatch(text)
-    if found is None:
-        raise MalformedError("an age is a number and s, m, h or d, e.g. 7d")
-    return int(found.group(1)) * _SECONDS[found.group(2)]
-
-
-def expectations(policy: Path | None, log_keys: Sequence[str], max_age: str | None = None) -> Expected:
+def expectations(policy: Path | None, log_keys: Sequence[str], max_age_s: int | None = None) -> Expected:
     """Return what the auditor knows from outside. Beside a policy FILE, FILE.json is read where there is one.
 
     Raises:
         MalformedError: when a file or key is not of its format.
     """
     keys = tuple(VerifierKey.parse(text) for text in log_keys)
-    max_age_s = None if max_age is None else age_s(max_age)
     now_unix_s = SystemClock().now_ms() // SECOND_MS
     if policy is None:
         return Expected(keys=keys, now_unix_s=now_unix_s, max_age_s=max_age_s)

@@ -51,7 +51,8 @@ def audit_verify(
 
     if max_age is not None and policy is None:
         raise typer.BadParameter("--max-age needs the witnesses of a --policy")
-    raise typer.Exit(auditing.verify(directory, log_key or [], policy, max_age, as_json=as_json))
+    max_age_s = None if max_age is None else _age_s(max_age)
+    raise typer.Exit(auditing.verify(directory, log_key or [], policy, max_age_s, as_json=as_json))
 
 
 @audit_app.command("fork-proof")
@@ -100,6 +101,14 @@ def audit_replay(
         raise typer.BadParameter("name a bundle's directory, or --tenant")
     at_ms = None if at is None else _instant(at)
     raise typer.Exit(auditing.replay(directory, data_dir, tenant, size=size, at_ms=at_ms, as_json=as_json))
+
+
+def _age_s(text: str) -> int:
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = text[:-1], text[-1:]
+    if unit not in seconds or not (number.isascii() and number.isdecimal()) or len(number) > 9:  # noqa: PLR2004
+        raise typer.BadParameter("an age is a number and s, m, h or d, e.g. 7d")
+    return int(number) * seconds[unit]
 
 
 def _instant(text: str) -> int:

@@ -39,9 +39,11 @@ def export(
     result(members, as_json=as_json, lines=lines)
 
 
-def verify(directory: Path, log_keys: Sequence[str], policy: Path | None, max_age: str | None, *, as_json: bool) -> int:
+def verify(
+    directory: Path, log_keys: Sequence[str], policy: Path | None, max_age_s: int | None, *, as_json: bool
+) -> int:
     """Verify a directory; return the exit code."""
-    expected = expectations(policy, verifier_keys(log_keys), max_age)
+    expected = expectations(policy, verifier_keys(log_keys), max_age_s)
     with progress("verifying", _size(directory)) as told:
         verdict = verify_bundle(directory, log_keys=keys_from_outside(expected), progress=told)
     verdict, anchored = verify_anchored(directory, verdict, expected)

@@ -19,6 +19,7 @@ from infrastructure.anchors.openings import RoundRange
 from infrastructure.audit.anchored import Expected
 from infrastructure.audit.export import export_bundle
 from infrastructure.audit.forks import NotComparableError, check_fork_proof, compare
+from infrastructure.commands.log_keys import rotate_log_key
 from infrastructure.postgres.cluster import SUPERUSER
 from infrastructure.tlog.signing import LogSigner
 from tests.anchoring.stage import Stage, policy_of, staged
@@ -207,3 +208,29 @@ def test_a_witness_that_saw_one_view_refuses_the_other(views: Views) -> None:
     assert not views[0].told
     assert "does not extend the one it saw at size 4" in views[1].told[0]
     assert len(list((witness.directory / "evidence").rglob("fork-*.request"))) == 1
+
+
+def test_a_fork_after_a_rotation_of_keys_is_proven_to_whoever_has_the_older_keys(views: Views, tmp_path: Path) -> None:
+    policy = views[0].expected()
+    for stage in views:
+        rotate_log_key(stage.ledger, stage.log().log_id)
+        stage.grow()
+        stage.turn()
+        verdict, anchored = stage.verify(stage.export(), policy)
+        assert verdict.ok, verdict.first_error
+        assert anchored is not None
+        assert anchored.history == "one history in rounds 0..3"
+    found = compare(views[0].export(), views[1].export(), policy)
+    assert proven(found.fork, views[0], tmp_path) is ForkReason.TWO_ROOTS
+
+
+def test_a_bundle_before_and_one_after_a_rotation_are_one_history(views: Views) -> None:
+    stage = views[0]
+    before, policy = stage.export(), stage.expected()
+    rotate_log_key(stage.ledger, stage.log().log_id)
+    stage.turn()
+    for expected in (policy, Expected()):
+        assert compare(before, stage.export(), expected).finding.startswith("one history")
+    rotate_log_key(views[1].ledger, views[1].log().log_id)
+    with pytest.raises(NotComparableError, match="came with other keys"):
+        compare(stage.export(), views[1].export(), Expected())
