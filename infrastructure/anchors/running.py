@@ -3,23 +3,19 @@
 import threading
 from collections.abc import Callable
 
-from domain.errors import LedgerError, UnavailableError
+from domain.errors import UnavailableError
 from infrastructure.anchors.making import Tell
 from infrastructure.anchors.publisher import AnchorPublisher, Turn
-from infrastructure.ledger import Ledger
-from infrastructure.publish.logs import publish_log
+from infrastructure.publish.publisher import Publisher
 
 _MS_PER_S = 1000
 _LEAST_WAIT_S = 0.05
 
 
-def publish_logs(ledger: Ledger, tell: Tell) -> None:
-    """Publish every log of a cell at its present size. One that is frozen or fails is told, and the others go on."""
-    for log in ledger.logs():
-        try:
-            publish_log(ledger, log)
-        except LedgerError as error:
-            tell(str(error))
+def publish_logs(logs: Publisher, tell: Tell) -> None:
+    """Publish every log that changed. One that is frozen or fails is told, and the others go on."""
+    for origin, text in logs.publish().failed.items():
+        tell(f"{origin}: {text}")
 
 
 def keep_cadence(
@@ -51,10 +47,10 @@ def keep_cadence(
         VerificationError: when what is stored or published is damaged.
         UnavailableError: when the last turn that was asked for did not come about.
     """
-    ended, made = stop or threading.Event(), 0
+    ended, made, logs = stop or threading.Event(), 0, Publisher(publisher.ledger)
     while True:
         try:
-            publish_logs(publisher.ledger, publisher.tell)
+            publish_logs(logs, publisher.tell)
             turn = publisher.turn(every_ms=0 if at_once else every_ms)
         except UnavailableError as error:
             if at_once or ended.is_set():

@@ -8,7 +8,7 @@ Invariants:
 - Memory is constant; nothing of the tree is computed again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,11 +74,16 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Anchored:
-    """What the anchor log says of a bundle. `covered` counts the entries that its last round vouches for."""
+    """What the anchor log says of a bundle.
+
+    `covered` counts the entries that its last round vouches for. `head_round` is the first round that commits to the
+    bundle's own checkpoint; None where none is shown, or the anchor log's keys are not from outside.
+    """
 
     history: str
     covered: int
     witnessing: Witnessing
+    head_round: int | None = None
     fork: ForkProof | None = None
 
 
@@ -112,16 +117,27 @@ def _verified(
     if signed is None and expected.policy is None and expected.max_age_s is None:
         return verdict, None
     audit = BundleAudit.open(path, origin, expected)
-    found, judge = audit.rounds(read_openings(path)), audit.judge
+    heads: list[int] = []
+    found, judge = audit.rounds(_noting(read_openings(path), audit.tree.checkpoint, heads)), audit.judge
     if isinstance(found, ForkProof):
         refused = replace(verdict, ok=False, trust=REFUSED, first_error=_shown(str(found)), checked=())
-        return refused, Anchored("fork", 0, judge.witnessing, found)
+        return refused, Anchored("fork", 0, judge.witnessing, fork=found)
     if signed is not None:
         judge(signed.note, signed.verify(audit.anchors, judge))
-    anchored = Anchored(str(found), found.covered_size, judge.witnessing if found.runs else _NO_ROUND)
+    head = heads[0] if heads and audit.keys_from_outside else None
+    anchored = Anchored(str(found), found.covered_size, judge.witnessing if found.runs else _NO_ROUND, head)
     if expected.max_age_s is not None:
         _require_fresh(found, judge, anchored, expected)
     return _added(verdict, audit, found, anchored, expected), anchored
+
+
+def _noting(openings: Iterable[AnchoredOpening], head: Checkpoint, heads: list[int]) -> Iterator[AnchoredOpening]:
+    """Pass openings on; note the first round that commits to exactly this checkpoint."""
+    text = head.to_text()
+    for opening in openings:
+        if not heads and opening.opening.text == text:
+            heads.append(opening.round_index)
+        yield opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +167,7 @@ class BundleAudit:
         tree = AuditedTree(note, TileTree(path, checkpoint.size).node)
         return cls(origin, anchors, tree, judge, expected.slot_key(origin), bool(given))
 
-    def rounds(self, openings: Iterator[AnchoredOpening]) -> Rounds | ForkProof:
+    def rounds(self, openings: Iterable[AnchoredOpening]) -> Rounds | ForkProof:
         """Hold openings against the bundle's tree. Raises as `verify_rounds` does."""
         return verify_rounds(
             openings, origin=self.origin, tree=self.tree, check_note=self.judge, slot_key=self.slot_key

@@ -51,14 +51,6 @@ def anchor_open(
     anchoring.open_rounds(data_dir, tenant, out, rounds_range(rounds), as_json=as_json)
 
 
-@anchor_app.command("witnesses")
-def anchor_witnesses(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
-    """Show the witnesses that are asked (witnesses.policy of the data directory), and how they stand."""
-    from infrastructure.cli import anchoring
-
-    anchoring.witnesses(data_dir, as_json=as_json)
-
-
 @anchor_app.command("thaw")
 def anchor_thaw(
     source: Annotated[
@@ -67,7 +59,7 @@ def anchor_thaw(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Give a frozen anchor log its missing rounds back, and let it go on."""
+    """Give a frozen anchor log its missing rounds back, and let it go on. A witness that lied: take it out before."""
     from infrastructure.cli import anchoring
 
     anchoring.thaw_anchors(data_dir, source, as_json=as_json)

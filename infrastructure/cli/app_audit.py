@@ -43,6 +43,15 @@ def audit_verify(
     max_age: Annotated[
         str | None, typer.Option("--max-age", help="How long ago a quorum may have cosigned last, e.g. 7d.")
     ] = None,
+    recovery_key: Annotated[
+        list[str] | None, typer.Option("--recovery-key", help="Recovery key of the log's tenant, from outside.")
+    ] = None,
+    recovery_threshold: Annotated[
+        int, typer.Option("--recovery-threshold", min=1, help="How many of their holders must sign.")
+    ] = 1,
+    revocation: Annotated[
+        list[Path] | None, typer.Option("--revocation", help="Revocation of keys of this log.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -51,8 +60,11 @@ def audit_verify(
 
     if max_age is not None and policy is None:
         raise typer.BadParameter("--max-age needs the witnesses of a --policy")
+    if revocation and not recovery_key:
+        raise typer.BadParameter("--revocation needs the recovery keys that may have signed it: --recovery-key")
+    revoked = auditing.Revocations(tuple(recovery_key or ()), recovery_threshold, tuple(revocation or ()))
     max_age_s = None if max_age is None else _age_s(max_age)
-    raise typer.Exit(auditing.verify(directory, log_key or [], policy, max_age_s, as_json=as_json))
+    raise typer.Exit(auditing.verify(directory, log_key or [], revoked, policy, max_age_s, as_json=as_json))
 
 
 @audit_app.command("fork-proof")

@@ -2,21 +2,26 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from domain.errors import LedgerError, MalformedError
+from domain.transparency.note import MAX_NOTE_BYTES, VerifierKey
 from infrastructure.anchors.exporting import bundle_files
 from infrastructure.audit.anchored import verify_anchored
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.audit.replay import Replay, replay_bundle, replay_log
+from infrastructure.audit.revoked import hold_revocations
 from infrastructure.audit.verify import verify_bundle
 from infrastructure.cli.anchored_auditing import anchored_members, expectations, keys_from_outside
 from infrastructure.cli.anchoring import chosen
 from infrastructure.cli.output import GOOD, WRONG, progress, result
 from infrastructure.cli.session import ledger_at
+from infrastructure.client.files import read_bounded
 from infrastructure.commands.loading import find_log
 from infrastructure.projector import Projector
 from infrastructure.tlog.reader import read_checkpoint
+from infrastructure.tlog.revocation import Recovery
 from infrastructure.tlog.verdict import Verification
 
 _MAX_KEY_FILE_BYTES = 65_536
@@ -39,14 +44,38 @@ def export(
     result(members, as_json=as_json, lines=lines)
 
 
+@dataclass(frozen=True, slots=True)
+class Revocations:
+    """Revocations of a log's keys, and the recovery keys that may sign them, as an auditor names them."""
+
+    recovery_keys: tuple[str, ...] = ()
+    threshold: int = 1
+    files: tuple[Path, ...] = ()
+
+    def hold(self, verdict: Verification, anchored_round: int | None) -> Verification:
+        """Hold a verdict against them; the round is the first that commits to what was verified."""
+        if not self.recovery_keys:
+            return verdict
+        recovery = Recovery(tuple(VerifierKey.parse(key) for key in self.recovery_keys), self.threshold)
+        notes = [read_bounded(file, MAX_NOTE_BYTES) for file in self.files]
+        return hold_revocations(verdict, recovery, notes, anchored_round)
+
+
 def verify(
-    directory: Path, log_keys: Sequence[str], policy: Path | None, max_age_s: int | None, *, as_json: bool
+    directory: Path,
+    log_keys: Sequence[str],
+    revocations: Revocations,
+    policy: Path | None,
+    max_age_s: int | None,
+    *,
+    as_json: bool,
 ) -> int:
     """Verify a directory; return the exit code."""
     expected = expectations(policy, verifier_keys(log_keys), max_age_s)
     with progress("verifying", _size(directory)) as told:
         verdict = verify_bundle(directory, log_keys=keys_from_outside(expected), progress=told)
     verdict, anchored = verify_anchored(directory, verdict, expected)
+    verdict = revocations.hold(verdict, None if anchored is None else anchored.head_round)
     root = None if verdict.root_hex is None else base64.b64encode(bytes.fromhex(verdict.root_hex)).decode()
     members = {
         "ok": verdict.ok,

@@ -43,13 +43,13 @@ def rotate_log_key(ledger: Ledger, log_id: UUID) -> KeyNote:
         generation = max((row.generation for row in Publications(ledger.datastore).key_notes(log_id)), default=0) + 1
         if len(ledger.keyring.get(log_id).signing) == generation:
             ledger.keyring.rotate_signing_keys(log_id)
-        note = _note(ledger, log, generation, tree)
+        note = key_note(ledger, log, generation, tree)
         event = KeyRotated(generation=generation, from_size=tree.size, note_digest=note.digest)
         version = ledger.stream(log_id, log_id)[-1].version + 1
         recorded = Recorded(log_id, NOT_STORED, log_id, version, ledger.clock.now_ms(), event, b"")
         landing.add(log_id, [ledger.mapper.to_stored_event(recorded)])
         if generation == 1:
-            first = _note(ledger, log, 0, Checkpoint(log.origin, 0, EMPTY_ROOT))
+            first = key_note(ledger, log, 0, Checkpoint(log.origin, 0, EMPTY_ROOT))
             landing.add_key_note(log_id, signed_note(ledger, log, first))
         landing.add_key_note(log_id, signed_note(ledger, log, note))
     publish_log(ledger, log)
@@ -64,5 +64,6 @@ def signed_note(book: Logbook, log: Log, note: KeyNote) -> KeyNoteRow:
     return KeyNoteRow(note.generation, note.start.size, signed)
 
 
-def _note(ledger: Ledger, log: Log, generation: int, start: Checkpoint) -> KeyNote:
-    return KeyNote(generation, start, signer_of_generation(ledger, log, generation).verifier_keys())
+def key_note(book: Logbook, log: Log, generation: int, start: Checkpoint) -> KeyNote:
+    """Return the note about a generation of a log's keys, from the keyring, not signed yet."""
+    return KeyNote(generation, start, signer_of_generation(book, log, generation).verifier_keys())

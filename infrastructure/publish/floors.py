@@ -27,6 +27,9 @@ from infrastructure.keys.private_files import (
 
 _NAME = re.compile(r".+/(?:t/(?P<slot>0|[1-9][0-9]{0,18})|(?P<anchors>anchors))", re.ASCII)
 _FLOOR = re.compile(r"0|[1-9][0-9]{0,18}|anchors", re.ASCII)
+ANCHORS = "anchors"
+"""Name of the anchor log's floor."""
+
 _FROZEN, _LOCK = ".frozen", ".lock"
 
 
@@ -81,7 +84,9 @@ class Floors:
         except UnknownError:
             return None
         except MalformedError as error:
-            raise VerificationError(f"{path} is damaged ({error}); restore it from your own copy") from None
+            raise VerificationError(
+                f"{path} is damaged ({error}); restore it from your own copy, or remove it and thaw"
+            ) from None
 
     def raise_to(self, tree: Checkpoint) -> None:
         """Make a tree its origin's floor, durably. The same one again writes nothing.

@@ -16,6 +16,7 @@ from domain.transparency.frontier import Frontier
 from infrastructure.logbook import Logbook
 from infrastructure.postgres.publication import LogHead, Publications
 from infrastructure.postgres.records import Log
+from infrastructure.publish.floors import ANCHORS
 from infrastructure.publish.places import floors_of, tiles_of
 from infrastructure.publish.publishing import ADVICE, contradiction, disagreement
 
@@ -28,18 +29,22 @@ def check_floors(book: Logbook) -> None:
     Raises:
         RefusedError: when the database lacks a log that was published.
     """
-    publications, floors = Publications(book.datastore), floors_of(book)
-    heads = {str(head.log.slot): head for head in publications.log_heads()}
-    missing = [name for name in floors.names() if name not in heads and name != "anchors"]
+    missing = freeze_lost(book)
     if missing:
         raise RefusedError(
             f"the database does not have the logs of slots {', '.join(missing[:8])}, which were published: run "
             "`enclave-ledger log thaw --all`, or use the database that belongs to this data directory"
         )
+
+
+def freeze_lost(book: Logbook) -> list[str]:
+    """Freeze the logs whose database lost something; return the names of floors whose logs it does not have at all."""
+    heads = {str(head.log.slot): head for head in Publications(book.datastore).log_heads()}
     for head in heads.values():
         reason = None if head.frozen else _reason(book, head)
         if reason is not None:
             freeze_log(book, head.log, reason)
+    return [name for name in floors_of(book).names() if name not in heads and name != ANCHORS]
 
 
 def freeze_log(book: Logbook, log: Log, reason: str) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 from domain.errors import RefusedError
 from infrastructure.logbook import Logbook
 from infrastructure.postgres.records import Log
-from infrastructure.publish.floors import Floors, floor_name
+from infrastructure.publish.floors import ANCHORS, Floors, floor_name
 from infrastructure.publish.tile_directory import TileDirectory
 
 
 def published_path(data_dir: Path, origin: str) -> Path:
     """Return the published directory of an origin: of a log, or of the anchor log."""
     name = floor_name(origin)
-    return data_dir / "published" / (name if name == "anchors" else f"t/{name}")
+    return data_dir / "published" / (name if name == ANCHORS else f"t/{name}")
 
 
 def tiles_of(book: Logbook, log: Log) -> TileDirectory:

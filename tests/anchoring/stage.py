@@ -24,6 +24,7 @@ from infrastructure.audit.verify import verify_bundle
 from infrastructure.client import acts
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.records import Log
+from infrastructure.publish.publisher import Publisher
 from infrastructure.publish.tile_directory import TileDirectory
 from infrastructure.tlog.verdict import Verification
 from infrastructure.witness.serve import init_witness, witness_keys, witness_server
@@ -101,7 +102,7 @@ class Stage:
         """Let a minute pass, publish all logs, make a round."""
         self.cell.clock.advance_to(self.cell.clock.now_ms() + ROUND_MS)
         if publish:
-            publish_logs(self.ledger, self.told.append)
+            publish_logs(Publisher(self.ledger), self.told.append)
         return self.publisher().turn(every_ms=every_ms)
 
     def witness(self, name: str, *, directory: Path | None = None) -> RunningWitness:

@@ -25,6 +25,7 @@ from infrastructure.ids import SystemIds
 from infrastructure.ledger import open_ledger
 from infrastructure.publish.files import FileBatch
 from infrastructure.publish.floors import Floors
+from infrastructure.publish.publisher import Publisher
 from infrastructure.publish.tile_directory import TileDirectory
 from infrastructure.tlog.signing import LogSigner
 
@@ -81,7 +82,7 @@ def _turn(point: str, at_ms: int, data: str, conninfo: str, signed: str) -> None
     with open_ledger(
         Path(data), environ, clock=VirtualClock(at_ms), ids=SystemIds(), entropy=SystemEntropy()
     ) as ledger:
-        publish_logs(ledger, print)
+        publish_logs(Publisher(ledger), print)
         publisher = publishing.AnchorPublisher(ledger, read_witnesses(Path(data)))
         _arm(point)
         publisher.turn(every_ms=60_000)

@@ -99,7 +99,7 @@ def test_status_and_witnesses_tell_how_the_anchor_log_stands(anchored: Installat
     assert (told["rounds"], told["published"], told["quorum_at"], told["frozen"]) == (2, 2, 2, None)
     (witness,) = told["witnesses"]
     assert (witness["name"], witness["cosigned"], witness["trouble"]) == ("w1.example", 2, None)
-    asked = anchored.done("anchor", "witnesses", "--json").json
+    asked = anchored.done("log", "witnesses", "--json").json
     assert asked["quorum"] == "w1"
     assert len(asked["witnesses"][0]["keys"]) == 2
     assert anchored.done("anchor", "thaw", "--json").json == {"restored": 0, "closed": []}
