@@ -71,7 +71,7 @@ def test_an_honest_bundle_has_one_history_under_independent_witnesses(told: Told
     assert (verdict.ok, verdict.trust, verdict.first_error) == (True, "verified", None)
     assert anchored is not None
     assert (anchored.history, anchored.covered) == ("one history in rounds 0..5", verdict.size)
-    assert (anchored.witnessing.independent, anchored.fork) == (True, None)
+    assert (anchored.witnessing.independent, anchored.fork, anchored.head_round) == (True, None, 5)
     assert any(line.startswith("one history in rounds 0..5: ") for line in verdict.checked)
     assert any(line.startswith("a quorum of witnesses cosigned at 2023-11-14T") for line in verdict.checked)
     assert not any("witnessed" in line for line in verdict.not_checked)
@@ -93,7 +93,7 @@ def test_without_a_policy_it_is_self_consistent_and_said_not_to_be_witnessed(tol
     assert verdict.trust == "self-consistent; origin not authenticated"
     assert anchored is not None
     assert anchored.history == "one history in rounds 0..5"
-    assert not anchored.witnessing.independent
+    assert (anchored.witnessing.independent, anchored.head_round) == (False, None)
     assert any("not independently witnessed: no policy names a witness" in line for line in verdict.not_checked)
     assert any("whose the keys of ledger.example/anchors are" in line for line in verdict.not_checked)
 
