@@ -3,12 +3,14 @@
 from domain.cacs import events as cacs
 from domain.clauses import events as clauses
 from domain.executions import events as executions
+from domain.logs import events as logs
 from domain.message import register
 from domain.nodes import events as nodes
 from domain.platform import events as platform
 from domain.tenants import events as tenants
 from domain.workloads import events as workloads
 
+register(logs.KeyRotated)
 register(platform.Genesis, platform.LevelsAdopted, platform.Ticked)
 register(
     tenants.ScopeRegistered,

@@ -32,6 +32,7 @@ from infrastructure.postgres.batch import Batch, prepare
 from infrastructure.postgres.connect import Database, open_database
 from infrastructure.postgres.group import GroupCommit
 from infrastructure.postgres.records import Appended, CommandKnownError, Guard, Payload
+from infrastructure.publish.freezing import check_floors
 from infrastructure.transactions import Answer, Attachment, Command, command_record, repeated, same_answer
 
 __all__ = ["Answer", "Attachment", "Command", "Ledger", "open_ledger"]
@@ -48,8 +49,17 @@ class _Prepared:
 class Ledger(Logbook):
     """Events of all logs of one cell. Use `open_ledger`."""
 
-    def __init__(self, database: Database, keyring: Keyring, *, clock: Clock, ids: IdSource, entropy: Entropy) -> None:
-        super().__init__(database, keyring, clock=clock, ids=ids, entropy=entropy)
+    def __init__(
+        self,
+        database: Database,
+        keyring: Keyring,
+        *,
+        clock: Clock,
+        ids: IdSource,
+        entropy: Entropy,
+        data_dir: Path | None = None,
+    ) -> None:
+        super().__init__(database, keyring, clock=clock, ids=ids, entropy=entropy, data_dir=data_dir)
         self._group = GroupCommit(self.recorder)
         self._last_at_ms = 0
 
@@ -162,12 +172,30 @@ class Ledger(Logbook):
             return self._last_at_ms
 
 
-def open_ledger(data_dir: Path, environ: Mapping[str, str], *, clock: Clock, ids: IdSource, entropy: Entropy) -> Ledger:
+def open_ledger(
+    data_dir: Path,
+    environ: Mapping[str, str],
+    *,
+    clock: Clock,
+    ids: IdSource,
+    entropy: Entropy,
+    thawing: bool = False,
+) -> Ledger:
     """Open the ledger of a data directory, starting its embedded database where no other is configured.
+
+    Logs whose database does not hold what was signed of them are frozen first; whoever thaws them leaves that out.
 
     Raises:
         LedgerError: when database or keyring can't be opened; the text says what to do.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     keyring = Keyring.open(data_dir / "keys", entropy, passphrase=passphrase_from(environ))
-    return Ledger(open_database(data_dir, environ), keyring, clock=clock, ids=ids, entropy=entropy)
+    database = open_database(data_dir, environ)
+    ledger = Ledger(database, keyring, clock=clock, ids=ids, entropy=entropy, data_dir=data_dir)
+    try:
+        if not thawing:
+            check_floors(ledger)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger

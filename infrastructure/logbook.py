@@ -7,6 +7,7 @@ Invariants:
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from infrastructure.clock import Clock
 from infrastructure.entropy import Entropy
 from infrastructure.ids import IdSource, free_slot
 from infrastructure.keys.keyring import Keyring, LogKeys, LogKind
-from infrastructure.keys.sealing import Sealer
+from infrastructure.keys.sealing import EntryRecord, Sealer
 from infrastructure.mapper import SealingMapper
 from infrastructure.postgres.connect import Database
 from infrastructure.postgres.datastore import LedgerDatastore
@@ -33,9 +34,19 @@ _FACTS = 4096
 
 
 class Logbook:
-    """Reads of all logs of one cell."""
+    """Reads of all logs of one cell. `data_dir` is where its logs are published; None: they can't be."""
 
-    def __init__(self, database: Database, keyring: Keyring, *, clock: Clock, ids: IdSource, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keyring: Keyring,
+        *,
+        clock: Clock,
+        ids: IdSource,
+        entropy: Entropy,
+        data_dir: Path | None = None,
+    ) -> None:
+        self.data_dir = data_dir
         self.clock = clock
         self.ids = ids
         self.entropy = entropy
@@ -124,6 +135,10 @@ class Logbook:
         for recorded in self.history(log_id, first=leaf_index, size=leaf_index + 1):
             return recorded
         raise UnknownError("the log has no entry at that index")
+
+    def read_entry(self, log_id: UUID, entry: bytes) -> EntryRecord:
+        """Open an entry that is not stored, such as one from a published directory. Raises as `Sealer.read` does."""
+        return self._sealer(log_id).read(entry)
 
     def once(self, kind: str, name: object, read: Callable[[], T]) -> T:
         """Return a fact that never changes once it is there: read at the first call, then remembered.

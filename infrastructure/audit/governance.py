@@ -11,6 +11,7 @@ from uuid import UUID
 from domain.canonical import canonical
 from domain.errors import VerificationError
 from domain.hashing import sha256_hex
+from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
 from domain.platform.events import Genesis, LevelsAdopted, Ticked
 from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims
@@ -57,6 +58,8 @@ def begin(known: Known, recorded: Recorded) -> None:
 def govern(known: Known, recorded: Recorded) -> None:
     """Check one more event of the log's own stream, and fold it."""
     event = recorded.event
+    if isinstance(event, KeyRotated):
+        rotate(known, event, recorded.leaf_index)
     if known.platform:
         _of_the_platform(known, recorded)
         return
@@ -84,18 +87,29 @@ def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
             )
         case PolicyAdopted():
             again = adopt_policy(tenant, event.policy, governed(known, tenant, event.statements, recorded))
-        case KeyDisclosed():
+        case KeyDisclosed() | KeyRotated():
             return True
         case _:
             raise VerificationError(f"{event.TOPIC} has no place in the log's own stream")
     return again == event
 
 
+def rotate(known: Known, event: KeyRotated, leaf_index: int) -> None:
+    """Take in that the log's keys changed; the note that it names is compared where the bundle's notes are.
+
+    Raises:
+        VerificationError: when it stands at another place than it says, or skips a generation.
+    """
+    if event.from_size != leaf_index or event.generation != len(known.rotations) + 1:
+        raise VerificationError("a change of the log's keys is not of the next generation, or not at its place")
+    known.rotations.append(event)
+
+
 def _of_the_platform(known: Known, recorded: Recorded) -> None:
     event = recorded.event
     if isinstance(event, LevelsAdopted):
         known.statements.unverified(event.statements, GOVERNANCE, recorded, whose=OTHER_KEYS)
-    elif not isinstance(event, Ticked | KeyDisclosed):
+    elif not isinstance(event, Ticked | KeyDisclosed | KeyRotated):
         raise VerificationError(f"{event.TOPIC} has no place in the platform's own stream")
 
 

@@ -18,6 +18,7 @@ from domain.clauses.events import ClauseDeprecated, ClauseRegistered
 from domain.errors import LedgerError, VerificationError
 from domain.hashing import sha256_hex
 from domain.identifiers import clause_stream, node_stream, stream_of
+from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
 from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.statements import GOVERNANCE, REPORT, require_claims
@@ -44,6 +45,11 @@ class HistoryAudit:
     def sealed(self) -> int:
         """Return how many entries were not disclosed."""
         return self._known.sealed
+
+    def rotations(self) -> tuple[KeyRotated, ...] | None:
+        """Return what the log records of changes of its keys; None where its own stream was not disclosed whole."""
+        own = self._known.own_stream
+        return tuple(self._known.rotations) if own is not None and self._known.discloses(own) else None
 
     def follow(self, history: Iterable[Recorded | None]) -> None:
         """Check every disclosed event.

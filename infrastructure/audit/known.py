@@ -13,6 +13,7 @@ from uuid import UUID
 from domain.errors import VerificationError
 from domain.executions.state import Execution
 from domain.identifiers import stream_of
+from domain.logs.events import KeyRotated
 from domain.message import Recorded
 from domain.policies.effective import effective_policy
 from domain.policies.kinds import Policy
@@ -75,6 +76,7 @@ class Known:
     platform: bool = False
     registered: Tenant | None = None
     policies: dict[int, Policy] = field(default_factory=lambda: {0: Policy()})
+    rotations: list[KeyRotated] = field(default_factory=list)
     workloads: dict[UUID, Workload] = field(default_factory=dict)
     attempts: dict[UUID, Attempt] = field(default_factory=dict)
     judged: dict[str, str] = field(default_factory=dict)

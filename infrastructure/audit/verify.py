@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from domain.errors import LedgerError, VerificationError
+from domain.logs.events import KeyRotated
 from infrastructure.audit.disclosure import KEYS, read_keys
 from infrastructure.audit.history import HistoryAudit
 from infrastructure.audit.opening import Opener
 from infrastructure.keys.entry import parse_entry
+from infrastructure.tlog.own import RECORDED_ROTATIONS
 from infrastructure.tlog.reader import read_entries
 from infrastructure.tlog.verdict import REFUSED, Verification
 from infrastructure.tlog.verify import verify_directory
@@ -67,8 +69,24 @@ def _with_plaintext(path: Path, verdict: Verification) -> Verification:
     opener = Opener(keys, origin)
     audit = HistoryAudit(origin, opener)
     audit.follow(opener.opened(read_entries(path)))
+    verdict = _with_rotations(verdict, audit.rotations())
     opened = f"plaintext of {audit.opened} disclosed entries: origin, key commitment, stream, dense versions, topics"
     not_checked = [*verdict.not_checked, *audit.not_checked()]
     if audit.sealed:
         not_checked.append(f"plaintext of {audit.sealed} entries whose stream keys were not disclosed")
     return replace(verdict, checked=(*verdict.checked, opened, *audit.checked()), not_checked=tuple(not_checked))
+
+
+def _with_rotations(verdict: Verification, recorded: Sequence[KeyRotated] | None) -> Verification:
+    """Compare the notes about the log's keys with what its own entries say of them."""
+    notes = verdict.key_notes[1:]  # generation 0 begins with the log
+    if recorded is None:
+        return verdict
+    said = [(event.generation, event.from_size, event.note_digest) for event in recorded]
+    if said != [(note.generation, note.start.size, note.digest) for note in notes]:
+        raise VerificationError("the notes about the log's keys are not those that its entries record")
+    if not notes:
+        return verdict
+    checked = f"{len(notes)} changes of the log's keys are recorded in it, each at its place"
+    not_checked = tuple(one for one in verdict.not_checked if one != RECORDED_ROTATIONS)
+    return replace(verdict, checked=(*verdict.checked, checked), not_checked=not_checked)

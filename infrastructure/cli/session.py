@@ -17,7 +17,7 @@ ROOT_KEY = "root.key.json"
 
 
 @contextmanager
-def ledger_at(data_dir: Path, *, create: bool = False) -> Iterator[Ledger]:
+def ledger_at(data_dir: Path, *, create: bool = False, thawing: bool = False) -> Iterator[Ledger]:
     """Open the ledger of a data directory for one command.
 
     Raises:
@@ -25,7 +25,8 @@ def ledger_at(data_dir: Path, *, create: bool = False) -> Iterator[Ledger]:
     """
     if not create and not (data_dir / "keys").is_dir():
         raise RefusedError(f"there is no ledger in {data_dir}; run `enclave-ledger init --data-dir {data_dir}` first")
-    with open_ledger(data_dir, os.environ, clock=SystemClock(), ids=SystemIds(), entropy=SystemEntropy()) as ledger:
+    clock, ids, entropy = SystemClock(), SystemIds(), SystemEntropy()
+    with open_ledger(data_dir, os.environ, clock=clock, ids=ids, entropy=entropy, thawing=thawing) as ledger:
         yield ledger
 
 

@@ -6,7 +6,7 @@ Invariants:
   ring.
 - Leaf indices are dense per log; feed positions and notification ids are dense over all logs, in order of commit.
 - A refused batch has written nothing: a version that is taken (the library's IntegrityError), a known command
-  (CommandKnownError), a newer decider (FencedError), an unknown log (UnknownError).
+  (CommandKnownError), a newer decider (FencedError), an unknown log (UnknownError), a frozen one (FrozenLogError).
 - A connection lost in a commit leaves open whether it happened. Entries are sealed with fresh randomness, so a stored
   event with our leaf hash is our own: we look, and write again only what is not there.
 - The library's `insert_events` is never called: it commits what it failed to complete.
@@ -42,6 +42,7 @@ from infrastructure.postgres.records import (
     CommandKnownError,
     CommandRecord,
     FencedError,
+    FrozenLogError,
     Log,
     LoggedEvent,
     MovedOnError,
@@ -113,6 +114,7 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
             CommandKnownError: when a command was carried out before.
             FencedError: when a newer decider has taken over.
             UnknownError: when a log does not exist.
+            FrozenLogError: when a log is frozen.
             UnavailableError: when the database does not answer; the same batch may be given again.
         """
         return self.commit(prepare(events, commands, payloads), epoch)
@@ -124,7 +126,7 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         for attempt in range(_ATTEMPTS):
             try:
                 return self._write(batch, epoch)
-            except (IntegrityError, ConflictError):
+            except (IntegrityError, ConflictError, FrozenLogError):
                 mine = self._read_back(batch) if attempt else None
                 if mine is None:
                     raise
@@ -253,7 +255,11 @@ def _lock(connection: Connection[DictRow], batch: Batch, epoch: int | None) -> P
         )
         if moved.fetchone() != (0,):
             raise MovedOnError
-    frontiers = {log_id: Frontier.from_bytes(size, bytes(hashes)) for log_id, size, hashes in heads.fetchall()}
+    frontiers = {}
+    for log_id, size, hashes, frozen in heads.fetchall():
+        if frozen is not None:
+            raise FrozenLogError(frozen)
+        frontiers[log_id] = Frontier.from_bytes(size, bytes(hashes))
     if len(frontiers) < len(batch.log_ids):
         raise UnknownError("a log of this batch does not exist")
     return Placement(batch, frontiers)

@@ -14,6 +14,7 @@ from domain.canonical import canonical
 from domain.clauses import events as clauses
 from domain.executions import events as executions
 from domain.identifiers import cac_id_of_execution, execution_id, origin, workload_id
+from domain.logs import events as logs
 from domain.message import Event, Recorded, topics
 from domain.nodes import events as nodes
 from domain.payloads import StoredPayload
@@ -310,6 +311,7 @@ SAMPLES: tuple[Event, ...] = (
     workloads.CredentialChecked(
         passed=True, reason="in force", credential_digest=hexed(22), valid_until_ms=NOW + 1
     ),
+    logs.KeyRotated(generation=1, from_size=12, note_digest=hexed(31)),
     workloads.ClauseVerified(passed=True, reason="registered", module_digest=hexed(2), clause_entry=hexed(27)),
     queued(clause_rules=(InCountry(kind="in_country", countries=("DEU", "FRA")),)),
     denied(),

@@ -33,7 +33,7 @@ def entry(index: int) -> bytes:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_bundle_holds_exactly_the_files_that_its_size_needs(original: Callable[[int], Path], size: int) -> None:
-    expected = {"checkpoint", "log.vkey", "manifest.json", "manifest.note", "keys.json", "keys/1.note", "empty"}
+    expected = {"checkpoint", "log.vkey", "manifest.json", "manifest.note", "keys.json", "extra/1.note", "empty"}
     assert files_of(original(size)).keys() == expected | set(required_paths(size))
 
 
@@ -54,7 +54,7 @@ def test_the_empty_log_has_no_tile(original: Callable[[int], Path]) -> None:
 def test_manifest_and_note_are_as_the_format_says(original: Callable[[int], Path], signer: LogSigner) -> None:
     files = files_of(original(2))
     manifest = json.loads(files["manifest.json"])
-    listed = ["checkpoint", "empty", "keys.json", "keys/1.note", "log.vkey"]
+    listed = ["checkpoint", "empty", "extra/1.note", "keys.json", "log.vkey"]
     assert list(manifest) == ["files"]
     assert list(manifest["files"]) == listed
     for path in listed:
@@ -71,8 +71,8 @@ def test_manifest_and_note_are_as_the_format_says(original: Callable[[int], Path
 def test_equal_entries_give_equal_files_but_for_signatures(
     original: Callable[[int], Path], signer: LogSigner, tmp_path: Path
 ) -> None:
-    extra = {"empty": b"", "keys/1.note": b"a rotation\n", "keys.json": b'{"streams":{}}'}
-    write_bundle(map(entry, range(600)), size=600, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra=extra)
+    extra = {"empty": b"", "extra/1.note": b"a note\n", "keys.json": b'{"streams":{}}'}
+    write_bundle(map(entry, range(600)), size=600, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra=extra.items())
     ours, theirs = files_of(original(600)), files_of(tmp_path / "b")
     assert ours.keys() == theirs.keys()
     assert {path for path in ours if ours[path] != theirs[path]} <= SIGNED
@@ -201,13 +201,13 @@ def test_a_disk_that_refuses_is_told_apart(signer: LogSigner, tmp_path: Path) ->
 )
 def test_a_path_that_no_bundle_may_hold_is_refused(signer: LogSigner, tmp_path: Path, path: str) -> None:
     with pytest.raises(MalformedError):
-        write_bundle([], size=0, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra={path: b""})
+        write_bundle([], size=0, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra=[(path, b"")])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_cannot_also_be_a_directory(signer: LogSigner, tmp_path: Path) -> None:
     with pytest.raises(MalformedError, match="as a file and as a directory"):
-        write_bundle([], size=0, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra={"a": b"", "a/b": b""})
+        write_bundle([], size=0, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra=[("a", b""), ("a/b", b"")])
 
 
 def test_entries_before_a_fault_are_read_and_the_fault_is_named(bundle: Callable[[int], Path]) -> None:
