@@ -13,13 +13,17 @@ from typing import Any, LiteralString
 
 import psycopg
 
-CELL_TABLES = {"schema_migrations", "logs", "feed", "feed_counter", "decider_epoch", "feed_channel"}
+CELL_TABLES = {
+    "schema_migrations", "logs", "feed", "feed_counter", "decider_epoch", "feed_channel",
+    "publications", "key_notes",
+    "anchor_rounds", "anchored_checkpoints", "anchor_checkpoints", "anchor_disputes", "anchor_witnesses",
+}  # fmt: skip
 """Tables of the whole cell: never a grant to ledger_tenant."""
 
 GRANTS = """
 log_heads       ledger_tenant  SELECT(tenant_id) SELECT(tree_size) SELECT(frontier)
 log_heads       ledger_append  SELECT INSERT UPDATE(tree_size) UPDATE(frontier)
-log_heads       ledger_cell    SELECT
+log_heads       ledger_cell    SELECT UPDATE(frozen)
 stored_events   ledger_tenant  SELECT(tenant_id) SELECT(stream_id) SELECT(version) SELECT(topic) SELECT(state)
 stored_events   ledger_tenant  SELECT(leaf_index) SELECT(leaf_hash)
 stored_events   ledger_append  INSERT SELECT(tenant_id) SELECT(stream_id) SELECT(version)
@@ -43,6 +47,16 @@ decider_epoch   ledger_append  SELECT UPDATE(only_row)
 decider_epoch   ledger_cell    SELECT UPDATE(epoch)
 feed_channel    ledger_append  SELECT
 feed_channel    ledger_cell    SELECT
+unpublished_payloads  ledger_append  INSERT
+unpublished_payloads  ledger_cell    SELECT DELETE
+key_notes             ledger_append  INSERT
+key_notes             ledger_cell    SELECT
+publications          ledger_cell    SELECT INSERT UPDATE
+anchor_rounds         ledger_cell    SELECT INSERT
+anchored_checkpoints  ledger_cell    SELECT INSERT
+anchor_checkpoints    ledger_cell    SELECT INSERT
+anchor_disputes       ledger_cell    SELECT INSERT
+anchor_witnesses      ledger_cell    SELECT INSERT UPDATE
 bound_tenant()  ledger_tenant  EXECUTE
 """
 

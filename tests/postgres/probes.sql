@@ -3,7 +3,7 @@
 
 -- channel: rows
 SELECT * FROM ledger.stored_events ORDER BY leaf_index
-SELECT * FROM ledger.log_heads
+SELECT tenant_id, tree_size, frontier FROM ledger.log_heads
 SELECT * FROM ledger.payloads
 SELECT * FROM ledger.view_rows
 SELECT * FROM ledger.stored_events WHERE tenant_id = '00000000-0000-0000-0000-00000000000b'
@@ -47,8 +47,8 @@ UPDATE ledger.log_heads SET tree_size = 99 WHERE tenant_id = '00000000-0000-0000
 DELETE FROM ledger.view_rows WHERE tenant_id = '00000000-0000-0000-0000-00000000000b'
 MERGE INTO ledger.view_rows USING (SELECT 1) ON tenant_id = '00000000-0000-0000-0000-00000000000b' WHEN MATCHED THEN DELETE
 TRUNCATE ledger.view_rows
-SELECT * FROM ledger.log_heads FOR UPDATE NOWAIT
-SELECT * FROM ledger.log_heads FOR KEY SHARE SKIP LOCKED
+SELECT tree_size FROM ledger.log_heads FOR UPDATE NOWAIT
+SELECT tree_size FROM ledger.log_heads FOR KEY SHARE SKIP LOCKED
 LOCK TABLE ledger.stored_events IN ACCESS SHARE MODE NOWAIT
 LOCK TABLE ledger.log_heads IN ACCESS EXCLUSIVE MODE NOWAIT
 

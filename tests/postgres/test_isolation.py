@@ -108,7 +108,7 @@ def test_a_pools_connection_keeps_no_tenant(tenants: LedgerDatastore) -> None:
     with tenants.tenants.get_connection() as connection:
         row = connection.execute("SELECT current_setting('ledger.tenant_id', true) AS left").fetchone()
         assert row in ({"left": ""}, {"left": None})
-        assert connection.execute("SELECT * FROM ledger.log_heads").fetchall() == []
+        assert connection.execute("SELECT tree_size FROM ledger.log_heads").fetchall() == []
 
 
 @pytest.mark.parametrize("leave", ["RESET ROLE", "RESET ALL", "DISCARD ALL", "SET role TO DEFAULT"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
@@ -19,15 +20,18 @@ from infrastructure.postgres.connect import embedded_conninfo, open_database
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.embedded import EmbeddedServer
 from infrastructure.postgres.migrate import migrate, migrations
+from infrastructure.postgres.publication import Publications
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.recorder import LedgerRecorder
+from infrastructure.postgres.records import Payload
 from infrastructure.postgres.roles import Role
 from infrastructure.postgres.tenant import TenantReader
 from tests.postgres.catalogue import findings
 from tests.postgres.sample import assert_whole, command, event, stream
 
 LOG = UUID(int=0x11)
-OLD_PROGRAM = ["insert_commands", "insert_events", "update_heads", "insert_feed"]
+SEALED = Payload(LOG, sha256(b"sealed").digest(), b"sealed")
+OLD_PROGRAM = ["insert_commands", "insert_payloads", "insert_events", "update_heads", "insert_feed"]
 
 
 class Cluster:
@@ -83,7 +87,7 @@ def test_a_data_directory_of_the_first_release_is_upgraded_at_its_next_start(tmp
         )
         owner = embedded_conninfo(server, dbname="ledger", user="ledger")
         migrate(owner, migrations()[:1])
-        write_as_the_first_release(owner, prepare(entries, [command(LOG)], []))
+        write_as_the_first_release(owner, prepare(entries, [command(LOG)], [SEALED]))
     for _ in range(2):
         with (
             open_database(tmp_path, {}) as database,
@@ -92,6 +96,8 @@ def test_a_data_directory_of_the_first_release_is_upgraded_at_its_next_start(tmp
             recorder = LedgerRecorder(datastore)
             assert [one.entry for one in recorder.entries(LOG)][:3] == [one.state for one in entries]
             assert recorder.find_command(LOG, "issuer", "c1") == command(LOG)
+            assert recorder.find_payload(LOG, SEALED.digest) == SEALED.sealed
+            assert SEALED.digest in Publications(datastore).unpublished_payloads(LOG)
             recorder.append([event(LOG)])
             assert_whole(recorder, [LOG])
             assert TenantReader(datastore, LOG).head() == recorder.head(LOG)
@@ -105,7 +111,13 @@ def test_a_data_directory_of_the_first_release_is_upgraded_at_its_next_start(tmp
 def write_as_the_first_release(conninfo: str, batch: Batch) -> None:
     """Write as the owner, who then needed no role and was bound by no policy."""
     placed = Placement(batch, {LOG: Frontier.empty()})
-    columns = [batch.command_columns(), placed.event_columns(), placed.head_columns(), placed.feed_columns()]
+    columns = [
+        batch.command_columns(),
+        batch.payload_columns(),
+        placed.event_columns(),
+        placed.head_columns(),
+        placed.feed_columns(),
+    ]
     with psycopg.connect(conninfo) as connection:
         register(connection.adapters)
         connection.execute(load("append.sql")["create_log"], {"log_id": LOG, "slot": 0, "origin": "ledger.example/t/0"})
