@@ -1,4 +1,8 @@
-"""Export of a log: a plain C2SP tile log, signed at its size, with what is needed to read it."""
+"""Export of a log: a plain C2SP tile log, signed at its size, with what is needed to read it.
+
+Invariants:
+- Entries and streams are read as the log's own tenant: the database lets nothing of another log into a bundle.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -22,8 +26,6 @@ from infrastructure.tlog.bundle import check_free, write_bundle
 __all__ = ["EVERYTHING", "export_bundle", "log_signer"]
 
 EVERYTHING = "all"
-
-_PAGE = 1024
 
 
 def export_bundle(
@@ -78,15 +80,14 @@ def export_bundle(
 
 
 def _entries(ledger: Ledger, log_id: UUID, first: int, size: int) -> Iterator[bytes]:
-    for start in range(first, size, _PAGE):
-        for stored in ledger.recorder.entries(log_id, start, min(_PAGE, size - start)):
-            yield stored.entry
+    for stored in ledger.as_tenant(log_id).every_entry(size, first=first):
+        yield stored.entry
 
 
 def _chosen(ledger: Ledger, log_id: UUID, with_keys: str) -> list[UUID]:
     if ledger.head(log_id).size == 0:
         raise MalformedError("the log has no entry yet: there is nothing to disclose")  # its first one must register it
-    own = {stream.stream_id for stream in ledger.recorder.streams(log_id)}
+    own = {stream.stream_id for stream in ledger.as_tenant(log_id).streams()}
     if with_keys == EVERYTHING:
         return sorted(own | {log_id})
     chosen = sorted({_stream(name.strip()) for name in with_keys.split(",") if name.strip()})
