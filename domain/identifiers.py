@@ -170,6 +170,10 @@ def _uuid8(name: bytes) -> UUID:
     return UUID(int=value & ~(0xF << 76) & ~(0b11 << 62) | 0x8 << 76 | 0b10 << 62)
 
 
+ANCHOR_LOG = _uuid8(b"ledger anchor log v1\0")
+"""The anchor log, as the keyring knows it. It is no log of the database: it has no slot, no tenant and no data key."""
+
+
 def _shown(text: str) -> str:
     """Quote foreign text for an error, bounded and without control characters."""
     return ascii(text if len(text) <= 80 else text[:77] + "...")  # noqa: PLR2004 - a line of a terminal

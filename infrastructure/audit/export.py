@@ -1,6 +1,11 @@
-"""Export of a log: a plain C2SP tile log, signed at its size, with what is needed to read it."""
+"""Export of a log: a plain C2SP tile log, signed at its size, with what is needed to read it.
 
-from collections.abc import Callable, Sequence
+Invariants:
+- Entries and streams are read as the log's own tenant: the database lets nothing of another log into a bundle.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from uuid import UUID
 
@@ -30,6 +35,7 @@ def export_bundle(
     *,
     with_keys: str | None = None,
     recipient: str = "bundle",
+    further: Iterable[tuple[str, bytes]] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Checkpoint:
     """Write a log's bundle at its present size.
@@ -42,6 +48,7 @@ def export_bundle(
             The disclosure is recorded first, and is the last entry of what is exported, or near it. Keys make the
             bundle its owner's alone (0700, keys.json 0600).
         recipient: who gets the keys.
+        further: more files of the bundle, such as openings; taken one after the other.
         progress: called with the number of entries done.
 
     Raises:
@@ -60,22 +67,27 @@ def export_bundle(
     private = tuple(extra)
     extra |= key_files(ledger, log_id, tree.size)
     return write_bundle(
-        (stored.entry for stored in ledger.recorder.every_entry(log_id, tree.size)),
+        lambda first: _entries(ledger, log_id, first, tree.size),
         size=tree.size,
         signer=log_signer(ledger, log_id, tree.size),
         at_unix_s=ledger.clock.now_ms() // SECOND_MS,
         out=out,
-        extra=extra,
+        extra=chain(extra.items(), further),
         private=private,
         root=tree.root,
         progress=progress,
     )
 
 
+def _entries(ledger: Ledger, log_id: UUID, first: int, size: int) -> Iterator[bytes]:
+    for stored in ledger.as_tenant(log_id).every_entry(size, first=first):
+        yield stored.entry
+
+
 def _chosen(ledger: Ledger, log_id: UUID, with_keys: str) -> list[UUID]:
     if ledger.head(log_id).size == 0:
         raise MalformedError("the log has no entry yet: there is nothing to disclose")  # its first one must register it
-    own = {stream.stream_id for stream in ledger.recorder.streams(log_id)}
+    own = {stream.stream_id for stream in ledger.as_tenant(log_id).streams()}
     if with_keys == EVERYTHING:
         return sorted(own | {log_id})
     chosen = sorted({_stream(name.strip()) for name in with_keys.split(",") if name.strip()})

@@ -13,6 +13,7 @@ import typer
 import typer.exceptions
 
 from infrastructure.cli import app_govern, app_operate
+from infrastructure.cli.app_anchor import anchor_app, trust_app
 from infrastructure.cli.app_audit import audit_app
 from infrastructure.cli.app_log import log_app
 from infrastructure.cli.app_witness import witness_app
@@ -33,6 +34,8 @@ app.command("why")(app_operate.why)
 app.add_typer(app_operate.retry_app, name="retry")
 app.add_typer(app_operate.cac_app, name="cac")
 app.add_typer(audit_app, name="audit")
+app.add_typer(anchor_app, name="anchor")
+app.add_typer(trust_app, name="trust")
 app.add_typer(log_app, name="log")
 app.add_typer(witness_app, name="witness")
 app.command("demo")(app_operate.demo)

@@ -77,6 +77,14 @@ def log_thaw(
     raise typer.Exit(publishing.thaw(data_dir, tenant, source, without_payloads=without_payloads, as_json=as_json))
 
 
+@log_app.command("witnesses")
+def log_witnesses(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
+    """Show the witnesses that are asked to cosign (witnesses.policy of the data directory), and how they stand."""
+    from infrastructure.cli import anchoring
+
+    anchoring.witnesses(data_dir, as_json=as_json)
+
+
 @log_app.command("rotate-key")
 def log_rotate_key(tenant: LogName, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
     """Let new keys sign a log's checkpoints from its next entry on."""

@@ -139,7 +139,7 @@ def importing(datastore: LedgerDatastore, log_ids: Iterable[UUID], *, thawing: b
         UnavailableError: when the database does not answer.
     """
     try:
-        with translated(), datastore.get_connection() as connection, connection.transaction():
+        with translated(), datastore.appends.get_connection() as connection, connection.transaction():
             found = Import(connection, _locked(connection, sorted(log_ids), thawing=thawing))
             yield found
             found.finish()

@@ -32,7 +32,8 @@ Cosign = Callable[[Note, Prove], Note]
 """Has a signed checkpoint cosigned; returns it with the witnesses' lines."""
 
 ADVICE = (
-    "run `enclave-ledger log thaw` with a copy of what is missing; until then nothing is appended and nothing signed"
+    "run `enclave-ledger log thaw` (of the anchor log: `anchor thaw`) with a copy of what is missing; until then "
+    "nothing is appended and nothing signed"
 )
 
 

@@ -51,22 +51,45 @@ class Listed:
         return cls(hashlib.sha256(data).hexdigest(), len(data))
 
 
+class Paths:
+    """The paths of a bundle, each checked as it comes: none is taken twice, or is a directory of another."""
+
+    def __init__(self) -> None:
+        self._files: set[str] = set()
+        self._directories: set[str] = set()
+
+    def add(self, path: str) -> None:
+        """Take one more path.
+
+        Raises:
+            MalformedError: when a manifest must not list it beside those before it.
+        """
+        parts = path.split("/")
+        if len(parts) > _MAX_PARTS or not all(_PART.fullmatch(part) for part in parts):
+            raise MalformedError(f"{path[:200]!a} is not a path that a bundle may hold")
+        if parts[0] in (TILES, MANIFEST, MANIFEST_NOTE):
+            raise MalformedError(f"{path} has no place in a manifest")
+        above = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+        for name in (path, *above):
+            if name in (self._directories if name == path else self._files):
+                raise MalformedError(f"{name} is listed as a file and as a directory")
+        if path in self._files:
+            raise MalformedError(f"{path} is listed twice")
+        if len(self._files) == MAX_LISTED_FILES:
+            raise MalformedError(f"a bundle lists at most {MAX_LISTED_FILES} files beside its tiles")
+        self._files.add(path)
+        self._directories.update(above)
+
+
 def check_paths(paths: Iterable[str]) -> None:
     """Refuse paths that a manifest must not list.
 
     Raises:
         MalformedError: naming the first such path.
     """
-    files = set(paths)
-    for path in sorted(files):
-        parts = path.split("/")
-        if len(parts) > _MAX_PARTS or not all(_PART.fullmatch(part) for part in parts):
-            raise MalformedError(f"{path[:200]!a} is not a path that a bundle may hold")
-        if parts[0] in (TILES, MANIFEST, MANIFEST_NOTE):
-            raise MalformedError(f"{path} has no place in a manifest")
-        for depth in range(1, len(parts)):
-            if "/".join(parts[:depth]) in files:
-                raise MalformedError(f"{'/'.join(parts[:depth])} is listed as a file and as a directory")
+    checked = Paths()
+    for path in sorted(paths):
+        checked.add(path)
 
 
 def print_manifest(files: Mapping[str, Listed]) -> bytes:
@@ -77,8 +100,8 @@ def print_manifest(files: Mapping[str, Listed]) -> bytes:
     """
     check_paths(files)
     data = canonical({"files": {path: {"sha256": of.sha256, "size": of.size} for path, of in files.items()}})
-    if len(files) > MAX_LISTED_FILES or len(data) > MAX_MANIFEST_BYTES:
-        raise MalformedError(f"a bundle lists at most {MAX_LISTED_FILES} files beside its tiles")
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise MalformedError(f"a manifest is at most {MAX_MANIFEST_BYTES} bytes: fewer files, or shorter names")
     return data
 
 
@@ -92,8 +115,6 @@ def parse_manifest(data: bytes) -> dict[str, Listed]:
     if not isinstance(document, dict) or list(document) != ["files"] or not isinstance(document["files"], dict):
         raise MalformedError('not a manifest: {"files": {...}} is due')
     files = {path: _parse_listed(path, of) for path, of in document["files"].items()}
-    if len(files) > MAX_LISTED_FILES:
-        raise MalformedError(f"a bundle lists at most {MAX_LISTED_FILES} files beside its tiles")
     check_paths(files)
     for path in (CHECKPOINT, LOG_KEYS):
         if path not in files:

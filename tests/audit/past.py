@@ -100,7 +100,7 @@ class Past:
         own = streams if streams is not None else {decode_record(self.sealer.open(entry)).stream_id for entry in kept}
         document = keys_document(self.tenant.origin, [self.sealer.stream_key(stream) for stream in own])
         signer = LogSigner.from_seeds(self.tenant.origin, b"e" * 32, b"m" * 32)
-        write_bundle(kept, size=len(kept), signer=signer, at_unix_s=AT_S, out=out, extra={KEYS: document})
+        write_bundle(kept, size=len(kept), signer=signer, at_unix_s=AT_S, out=out, extra=[(KEYS, document)])
         return out
 
     def verdict(self, out: Path, entries: Sequence[bytes] | None = None, **options: Any) -> Verification:

@@ -102,7 +102,7 @@ def rewritten(scene: Scene, out: Path, entries: Iterable[bytes], **files: bytes 
     extra = {KEYS: (scene.bundle / KEYS).read_bytes(), **{name.replace("_", "."): files[name] for name in files}}
     present = {name: data for name, data in extra.items() if data is not None}
     signer = log_signer(scene.cell.ledger, scene.member.log_id)
-    write_bundle(kept, size=len(kept), signer=signer, at_unix_s=AT_S, out=out, extra=present)
+    write_bundle(kept, size=len(kept), signer=signer, at_unix_s=AT_S, out=out, extra=present.items())
     return verify_bundle(out, log_keys=[scene.vkey])
 
 
@@ -272,7 +272,7 @@ def test_a_bundle_forged_with_fresh_keys_is_self_consistent_and_fails_with_the_r
         entries, extra = [own.seal(record.stream_id, encode_record(record)) for record in records], {}
     signer = LogSigner(origin, keys.ed25519_key(), keys.mldsa44_key())
     out = tmp_path / "forged"
-    write_bundle(entries, size=len(entries), signer=signer, at_unix_s=AT_S, out=out, extra=extra)
+    write_bundle(entries, size=len(entries), signer=signer, at_unix_s=AT_S, out=out, extra=extra.items())
     verdict = verify_bundle(out)
     assert (verdict.ok, verdict.trust) == (True, SELF_CONSISTENT)
     assert verdict.fingerprints != verify_bundle(scene.bundle).fingerprints

@@ -147,7 +147,7 @@ def test_a_stream_of_two_generations_is_disclosed_whole_or_counts_as_sealed(
     document = keys_document(past.tenant.origin, [*others, *mine])
     signer = LogSigner.from_seeds(past.tenant.origin, b"e" * 32, b"m" * 32)
     out = tmp_path / "b"
-    write_bundle(entries, size=len(entries), signer=signer, at_unix_s=AT_S, out=out, extra={KEYS: document})
+    write_bundle(entries, size=len(entries), signer=signer, at_unix_s=AT_S, out=out, extra=[(KEYS, document)])
     verdict = verify_bundle(out)
     assert (verdict.ok, verdict.first_error) == (True, None)
     assert any("not disclosed" in text for text in verdict.not_checked) != whole

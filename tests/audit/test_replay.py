@@ -110,6 +110,8 @@ def test_a_history_that_does_not_fold_is_an_error_of_that_history(scene: Scene, 
     kept = [entry for entry, item in zip(entries, history, strict=False) if item.stream_id != submitted.stream_id]
     signer = log_signer(scene.cell.ledger, scene.member.log_id)
     extra = {KEYS: (scene.bundle / KEYS).read_bytes()}
-    write_bundle(kept, size=len(kept), signer=signer, at_unix_s=1_700_000_000, out=tmp_path / "torn", extra=extra)
+    write_bundle(
+        kept, size=len(kept), signer=signer, at_unix_s=1_700_000_000, out=tmp_path / "torn", extra=extra.items()
+    )
     with pytest.raises(VerificationError, match="entry"):
         replay_bundle(tmp_path / "torn")

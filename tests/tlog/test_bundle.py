@@ -72,7 +72,7 @@ def test_equal_entries_give_equal_files_but_for_signatures(
     original: Callable[[int], Path], signer: LogSigner, tmp_path: Path
 ) -> None:
     extra = {"empty": b"", "extra/1.note": b"a note\n", "keys.json": b'{"streams":{}}'}
-    write_bundle(map(entry, range(600)), size=600, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra=extra)
+    write_bundle(map(entry, range(600)), size=600, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra=extra.items())
     ours, theirs = files_of(original(600)), files_of(tmp_path / "b")
     assert ours.keys() == theirs.keys()
     assert {path for path in ours if ours[path] != theirs[path]} <= SIGNED
@@ -201,13 +201,13 @@ def test_a_disk_that_refuses_is_told_apart(signer: LogSigner, tmp_path: Path) ->
 )
 def test_a_path_that_no_bundle_may_hold_is_refused(signer: LogSigner, tmp_path: Path, path: str) -> None:
     with pytest.raises(MalformedError):
-        write_bundle([], size=0, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra={path: b""})
+        write_bundle([], size=0, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra=[(path, b"")])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_cannot_also_be_a_directory(signer: LogSigner, tmp_path: Path) -> None:
     with pytest.raises(MalformedError, match="as a file and as a directory"):
-        write_bundle([], size=0, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra={"a": b"", "a/b": b""})
+        write_bundle([], size=0, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra=[("a", b""), ("a/b", b"")])
 
 
 def test_entries_before_a_fault_are_read_and_the_fault_is_named(bundle: Callable[[int], Path]) -> None:
