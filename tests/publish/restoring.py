@@ -74,7 +74,7 @@ class Machine:
 
     def dump(self, name: str | None = None) -> dict[str, list[tuple[Any, ...]]]:
         """Return what the tables of logs hold."""
-        with psycopg.connect(self.server.conninfo(name or self.name)) as connection:
+        with psycopg.connect(self.server.conninfo(name or self.name, SUPERUSER)) as connection:
             return {
                 table: sorted(connection.execute(_select(table, columns)).fetchall(), key=repr)
                 for table, columns in TABLES.items()
@@ -82,7 +82,7 @@ class Machine:
 
     def answers(self, name: str | None = None) -> dict[tuple[Any, ...], bytes]:
         """Return what commands were answered, but for names that are taken and what answers nobody."""
-        with psycopg.connect(self.server.conninfo(name or self.name)) as connection:
+        with psycopg.connect(self.server.conninfo(name or self.name, SUPERUSER)) as connection:
             rows = connection.execute(_select("commands", ANSWERED)).fetchall()
         return {row[:3]: row[3] for row in rows if row[3] != b"{}"}
 

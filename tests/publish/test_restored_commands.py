@@ -8,6 +8,7 @@ import pytest
 from domain.statements import GOVERNANCE
 from infrastructure.client import acts
 from infrastructure.keys.wallet import Purpose
+from infrastructure.postgres.cluster import SUPERUSER
 from infrastructure.thaw.restored import commands_of, payloads_of
 from infrastructure.transactions import command_record
 from tests.commands.cell import CLASS, FAMILIES, FLOOD, Cell, founded
@@ -18,11 +19,11 @@ __all__ = ["postgres"]
 
 
 @pytest.fixture(scope="module")
-def cell(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
+def opened(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cell, str]]:
     with postgres.database() as name:
         made = founded(tmp_path_factory.mktemp("cell"), postgres.conninfo(name))
         everything(made)
-        yield made
+        yield made, postgres.conninfo(name, SUPERUSER)
         made.close()
 
 
@@ -56,7 +57,8 @@ def refused(cell: Cell, execution: str) -> None:
     assert driver.started().answer["accepted"] is False
 
 
-def test_what_the_entries_say_is_what_the_commands_recorded(cell: Cell) -> None:
+def test_what_the_entries_say_is_what_the_commands_recorded(opened: tuple[Cell, str]) -> None:
+    cell, superuser = opened
     ledger = cell.ledger
     platform = ledger.platform().log_id
     derived = {
@@ -65,7 +67,7 @@ def test_what_the_entries_say_is_what_the_commands_recorded(cell: Cell) -> None:
         for recorded in ledger.history(log.log_id)
         for one in map(command_record, commands_of(recorded, platform))
     }
-    with psycopg.connect(ledger.conninfo) as connection:
+    with psycopg.connect(superuser) as connection:
         query = "SELECT tenant_id, issuer, command_id, digest, answer FROM ledger.commands"
         stored = {row[:3]: row[3:] for row in connection.execute(query).fetchall()}
     assert derived.keys() == stored.keys()
@@ -76,7 +78,8 @@ def test_what_the_entries_say_is_what_the_commands_recorded(cell: Cell) -> None:
     assert {one[1] for one in stored} >= {"tenant-name", "workload-id", "platform-id", "enclave-key"}
 
 
-def test_every_stored_payload_is_named_by_an_entry(cell: Cell) -> None:
+def test_every_stored_payload_is_named_by_an_entry(opened: tuple[Cell, str]) -> None:
+    cell, superuser = opened
     ledger = cell.ledger
     named = {
         (log.log_id, bytes.fromhex(digest))
@@ -84,6 +87,6 @@ def test_every_stored_payload_is_named_by_an_entry(cell: Cell) -> None:
         for recorded in ledger.history(log.log_id)
         for digest in payloads_of(recorded.event)
     }
-    with psycopg.connect(ledger.conninfo) as connection:
+    with psycopg.connect(superuser) as connection:
         stored = set(connection.execute("SELECT tenant_id, digest FROM ledger.payloads").fetchall())
     assert stored == named

@@ -11,6 +11,7 @@ from domain.errors import LedgerError, RefusedError, VerificationError
 from infrastructure.audit.export import export_bundle
 from infrastructure.audit.verify import verify_bundle
 from infrastructure.commands.log_keys import rotate_log_key
+from infrastructure.postgres.cluster import SUPERUSER
 from infrastructure.postgres.records import FrozenLogError
 from infrastructure.projector import Projector
 from infrastructure.publish.logs import log_signer, publish_log
@@ -64,7 +65,7 @@ def test_a_restored_backup_is_frozen_for_every_process_and_thawed_byte_for_byte(
     expected, answers = made.dump(), made.answers()
     with pytest.raises(RefusedError, match="log thaw --all"):
         made.open(lost.old)  # it has no log of Gamma at all
-    with psycopg.connect(made.server.conninfo(lost.old)) as connection:
+    with psycopg.connect(made.server.conninfo(lost.old, SUPERUSER)) as connection:
         query = "SELECT frozen FROM ledger.log_heads WHERE tenant_id = %s"
         (frozen,) = connection.execute(query, (lost.member.log_id,)).fetchone() or ("",)
     for said in ("may have been signed, but the database has size", "log thaw"):
