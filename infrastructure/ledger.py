@@ -24,6 +24,7 @@ from infrastructure.clock import Clock
 from infrastructure.entropy import Entropy
 from infrastructure.ids import IdSource
 from infrastructure.keys.keyring import Keyring
+from infrastructure.keys.port import KeyringPort
 from infrastructure.keys.sealing import payload_digest
 from infrastructure.keys.wrapping import passphrase_from
 from infrastructure.logbook import Logbook
@@ -48,7 +49,9 @@ class _Prepared:
 class Ledger(Logbook):
     """Events of all logs of one cell. Use `open_ledger`."""
 
-    def __init__(self, database: Database, keyring: Keyring, *, clock: Clock, ids: IdSource, entropy: Entropy) -> None:
+    def __init__(
+        self, database: Database, keyring: KeyringPort, *, clock: Clock, ids: IdSource, entropy: Entropy
+    ) -> None:
         super().__init__(database, keyring, clock=clock, ids=ids, entropy=entropy)
         self._group = GroupCommit(self.recorder)
         self._last_at_ms = 0
@@ -103,6 +106,7 @@ class Ledger(Logbook):
         guards: Sequence[Guard] = (),
     ) -> _Prepared:
         """Stamp, seal and hash, before any lock is taken."""
+        self.sealers.check({item.log_id for item in pending})
         at_ms = self._instant()
         unplaced = tuple(
             Recorded(item.log_id, NOT_STORED, item.stream_id, item.version, at_ms, item.event, b"") for item in pending
@@ -128,7 +132,8 @@ class Ledger(Logbook):
 
     def attach(self, log_id: UUID, stream_id: UUID, data: bytes) -> Attachment:
         """Seal bytes under a stream's key, for `append`."""
-        sealed = self._sealer(log_id).seal_payload(stream_id, data)
+        self.sealers.check((log_id,))
+        sealed = self.sealers.readable(log_id).seal_payload(stream_id, data)
         return Attachment(log_id, payload_digest(sealed), sealed, sha256(data).digest())
 
     def answered(self, command: Command) -> Mapping[str, Any] | None:

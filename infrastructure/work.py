@@ -47,7 +47,7 @@ def work(
     Args:
         ledger: the ledger.
         data_dir: whose nodes work.
-        watcher: is told every event, history included.
+        watcher: is told every event after those whose views were stored before.
         trouble: is told, in words, what went wrong with one execution; the others go on.
 
     Raises:

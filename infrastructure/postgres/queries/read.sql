@@ -108,3 +108,8 @@ SELECT position, log_id, first_index, count FROM ledger.feed WHERE position > %(
 -- name: listen
 -- Be woken by commits.
 LISTEN ledger_feed;
+
+-- name: last_of_topic
+-- Where the last event of a topic in a log's own stream lies; null where there is none.
+SELECT max(leaf_index) FROM ledger.stored_events
+WHERE tenant_id = %(log_id)s AND stream_id = %(log_id)s AND topic = %(topic)s;
