@@ -18,8 +18,11 @@ from domain.platform.events import Genesis
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from domain.workloads.events import WorkloadDeferred, WorkloadPlaced, WorkloadQueued, WorkloadSubmitted
-from infrastructure.ledger import Ledger
+from infrastructure.ledger import Command, Ledger
 from infrastructure.postgres.records import Log
+
+TENANT_NAME = "tenant-name"
+"""Who claims names of tenants, `DAO/JUR`, in the platform's commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,9 @@ def fold_tenant(stream: Iterable[Recorded]) -> Tenant | None:
 
 
 def tenants(ledger: Ledger) -> list[Tenant]:
-    """Return every tenant of the cell, by slot; scopes and the platform left out."""
-    found = (fold_tenant(ledger.stream(log.log_id, log.log_id)) for log in ledger.logs() if log.slot != PLATFORM_SLOT)
+    """Return every tenant of the cell that can be read, by slot; scopes and the platform left out."""
+    logs = (log.log_id for log in ledger.logs() if log.slot != PLATFORM_SLOT)
+    found = (fold_tenant(ledger.stream(log_id, log_id)) for log_id in logs if not ledger.erased(log_id))
     return [tenant for tenant in found if tenant is not None and tenant.dao]
 
 
@@ -99,9 +103,10 @@ def find_log(ledger: Ledger, name: str) -> Log:
     if slash:
         parse_dao(dao)
         wanted = (dao, parse_jurisdiction(jurisdiction))
-        for tenant in tenants(ledger):
-            if (tenant.dao, tenant.jurisdiction) == wanted:
-                return ledger.log(UUID(tenant.log_id))
+        taken = Command(ledger.platform().log_id, TENANT_NAME, "/".join(wanted), "/".join(wanted).encode(), {})
+        known = ledger.answered(taken)  # the name is claimed for ever, so it is found after an erasure too
+        if known is not None:
+            return ledger.log(UUID(known["tenant"]))
         raise UnknownError("there is no such tenant; `enclave-ledger tenant list` shows those that you may see")
     try:
         return ledger.log(UUID(name))
