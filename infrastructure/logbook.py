@@ -27,6 +27,7 @@ from infrastructure.postgres.connect import Database
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.recorder import LedgerRecorder
 from infrastructure.postgres.records import Log
+from infrastructure.postgres.tenant import TenantReader
 from infrastructure.sealers import Sealers
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ class Logbook:
         self.entropy = entropy
         self.keyring = keyring
         self._database = database
-        self._datastore = LedgerDatastore(database.conninfo)
+        self._datastore = LedgerDatastore(database.conninfo, database.tenant_conninfo)
         self.recorder = LedgerRecorder(self._datastore)
         self.sealers = Sealers(
             keyring, entropy, self.recorder, is_destroyed=self._destruction_is_recorded, forget=self._forget
@@ -173,6 +174,10 @@ class Logbook:
             if len(self._facts) > _FACTS:
                 self._facts.pop(next(iter(self._facts)))
         return found
+
+    def as_tenant(self, log_id: UUID) -> TenantReader:
+        """Return reads that see this tenant's rows only, whatever they are asked for."""
+        return TenantReader(self._datastore, log_id)
 
     def head(self, log_id: UUID) -> Frontier:
         """Return a log's size and frontier."""

@@ -44,3 +44,7 @@ BEGIN
     REVOKE DELETE, TRUNCATE ON ledger.sealed_views_position FROM PUBLIC, CURRENT_USER;
 END
 $$;
+
+GRANT SELECT, INSERT ON ledger.sealed_views TO ledger_cell;
+GRANT SELECT, UPDATE (position) ON ledger.sealed_views_position TO ledger_cell;
+GRANT SELECT ON ledger.plain_read_models TO ledger_cell;
