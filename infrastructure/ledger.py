@@ -112,7 +112,7 @@ class Ledger(Logbook):
             Recorded(item.log_id, NOT_STORED, item.stream_id, item.version, at_ms, item.event, b"") for item in pending
         )
         stored = [self.mapper.to_stored_event(recorded) for recorded in unplaced]
-        records = [command_record(one) for one in (*([command] if command else []), *claims)]
+        records = [command_record(one, self.at_rest(one.log_id)) for one in (*([command] if command else []), *claims)]
         payloads = [Payload(item.log_id, item.digest, item.sealed) for item in attachments]
         return _Prepared(unplaced, prepare(stored, records, payloads, guards))
 
@@ -122,7 +122,7 @@ class Ledger(Logbook):
         try:
             places = outcome()
         except CommandKnownError as error:
-            return repeated(command, error)
+            return repeated(command, error, self.at_rest)
         except IntegrityError:
             raise ConflictError("something else was recorded first; read again and repeat") from None
         recorded = tuple(
@@ -145,7 +145,7 @@ class Ledger(Logbook):
         known = self.recorder.find_command(command.log_id, command.issuer, command.command_id)
         if known is None:
             return None
-        return same_answer(command, known)
+        return same_answer(command, known, self.at_rest(command.log_id))
 
     def close(self) -> None:
         """Leave the database."""

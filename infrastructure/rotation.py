@@ -5,7 +5,6 @@ Invariants:
   the log's own stream learns of it. A crash in between is made good by the next rotation, without a further generation.
 """
 
-from collections.abc import Iterator
 from uuid import UUID
 
 from domain.errors import ConflictError, UnavailableError
@@ -44,15 +43,15 @@ def rotate_data_key(ledger: Ledger, log_id: UUID) -> int:
     raise UnavailableError("the log's own stream keeps moving: repeat the rotation")
 
 
-def rotate_what_is_due(ledger: Ledger, due: int = ROTATION_DUE) -> Iterator[UUID]:
-    """Rotate the data keys that have sealed often, long before they must not seal any more; yield whose they were.
+def rotate_what_is_due(ledger: Ledger, due: int = ROTATION_DUE) -> tuple[UUID, ...]:
+    """Rotate the data keys that have sealed often, long before they must not seal any more; return whose they were.
 
     Args:
         ledger: the ledger.
         due: sealings after which a key is rotated.
     """
-    for log in ledger.logs():
-        sealer = None if ledger.erased(log.log_id) else ledger.sealers.of(log.log_id)
-        if sealer is not None and sealer.sealed >= due and ledger.head(log.log_id).size:
-            rotate_data_key(ledger, log.log_id)
-            yield log.log_id
+    sealers = ((log.log_id, ledger.sealers.of(log.log_id)) for log in ledger.logs())
+    rotated = tuple(log_id for log_id, sealer in sealers if sealer is not None and sealer.sealed >= due)
+    for log_id in rotated:
+        rotate_data_key(ledger, log_id)
+    return rotated
