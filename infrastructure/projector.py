@@ -33,8 +33,7 @@ class Projector:
 
         A log whose data key was destroyed has no read models.
         """
-        logs = [log.log_id for log in self._ledger.logs() if not self._ledger.erased(log.log_id)]
-        return sum(self._follow(log_id, name) for log_id in logs for name in PROJECTIONS)
+        return sum(self._follow(log.log_id, name) for log in self._ledger.logs() for name in PROJECTIONS)
 
     def rows(self, log_id: UUID, projection: str) -> Rows:
         """Return a read model's rows.
@@ -75,7 +74,7 @@ class Projector:
 
     def _fold(self, log_id: UUID, name: str) -> int:
         position, size = self._views.position(name, log_id), self._ledger.head(log_id).size
-        if position == size:
+        if position == size or self._ledger.erased(log_id):
             return 0
         rows, project, folded = self.rows(log_id, name), PROJECTIONS[name], 0
         changes: Rows = {}

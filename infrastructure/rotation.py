@@ -50,7 +50,8 @@ def rotate_what_is_due(ledger: Ledger, due: int = ROTATION_DUE) -> tuple[UUID, .
         ledger: the ledger.
         due: sealings after which a key is rotated.
     """
-    sealers = ((log.log_id, ledger.sealers.of(log.log_id)) for log in ledger.logs())
+    large = (log.log_id for log in ledger.logs() if ledger.head(log.log_id).size >= due)
+    sealers = ((log_id, ledger.sealers.of(log_id)) for log_id in large)
     rotated = tuple(log_id for log_id, sealer in sealers if sealer is not None and sealer.sealed >= due)
     for log_id in rotated:
         rotate_data_key(ledger, log_id)

@@ -23,8 +23,8 @@ from infrastructure.postgres.records import Log
 from infrastructure.rotation import rotate_data_key
 
 STAYS = (
-    "what stays: number, order, sizes, streams and kinds of its entries; checkpoints and anchors; the scheduler's views,"
-    " sealed under the cell's key; what others received, disclosed keys and bundles among it"
+    "what stays: number, order, sizes, streams and kinds of its entries; checkpoints and anchors; the scheduler's"
+    " views, sealed under the cell's key; what others received, disclosed keys and bundles among it"
 )
 
 
@@ -33,7 +33,8 @@ def list_keys(data_dir: Path, *, as_json: bool) -> None:
     with ledger_at(data_dir) as ledger:
         rows = [_row(ledger, log) for log in ledger.logs()]
     lines = [
-        f"{row['origin']}  {row['state']}  data generations {row['data_generations']}, signing {row['signing_generations']}"
+        f"{row['origin']}  {row['state']}"
+        f"  data generations {row['data_generations']}, signing {row['signing_generations']}"
         for row in rows
     ]
     result({"keys": rows}, as_json=as_json, lines=lines or ["no log has keys yet"])
@@ -78,7 +79,7 @@ def order_erasure(data_dir: Path, name: str, keys: Sequence[Path], cooling_off_d
         due_ms = find_tenant(ledger, name).erasure_not_before_ms or 0
     lines = [
         f"{name} takes no new work; `work` brings what it has to an end",
-        f"its data keys may be destroyed (`key destroy`) from {rfc3339(due_ms)} on; until then its admins may take it back",
+        f"`key destroy` may destroy its data keys from {rfc3339(due_ms)} on; until then its admins may take it back",
     ]
     result({"not_before_ms": due_ms}, as_json=as_json, lines=lines)
 
@@ -134,22 +135,19 @@ def _pending(erased: Erased, backup_days: int, now: datetime) -> datetime | None
 
 
 def _told(erased: Erased, pending: datetime | None) -> list[str]:
-    anchored = f"its last checkpoint is anchored in round {erased.round}"
+    anchored = "is not anchored: no publisher is configured"
+    if erased.round is not None:
+        anchored = f"is anchored in round {erased.round}"
     lines = [
-        f"{erased.log.origin}: data keys destroyed; {erased.size} entries can't be read here any more, root {erased.root}",
-        anchored if erased.round is not None else "its last checkpoint is not anchored: no publisher is configured",
+        f"{erased.log.origin}: data keys destroyed; its {erased.size} entries can't be read here any more",
+        f"its last checkpoint, root {erased.root}, {anchored}",
         STAYS,
     ]
     if erased.disclosures:
         lines.append(f"stream keys were handed out {erased.disclosures} times before: who has them reads those streams")
     lines.append("copies of the keyring that were not named with --copy still open everything: destroy them")
     if pending is None:
-        return [
-            *lines,
-            "erasure complete: database, write-ahead log and backups of them hold nothing of it in the clear",
-        ]
-    return [
-        *lines,
-        f"erasure pending until {pending:%Y-%m-%d}: write-ahead log and backups of the database from before"
-        f" {erased.plain_until:%Y-%m-%d} hold read models in the clear, which an older program kept; destroy them",
-    ]
+        return [*lines, "erasure complete: database, write-ahead log and backups hold nothing of it in the clear"]
+    before = f"{erased.plain_until:%Y-%m-%d}"
+    text = f"write-ahead log and backups of the database from before {before} hold read models in the clear"
+    return [*lines, f"erasure pending until {pending:%Y-%m-%d}: {text}, which an older program kept; destroy them"]
