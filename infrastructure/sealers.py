@@ -109,7 +109,13 @@ class Sealers:
         keys = self._keyring.get(log.log_id)
         if keys.erased:
             return None
-        newest, size = keys.data_key, self._reader.head(log.log_id).size
-        since = self._reader.fetch("last_of_topic", log_id=log.log_id, topic=DataKeyRotated.TOPIC)[0][0]
-        before = size if newest.generation == 0 or since is None else size - since
-        return LogSealer(log.origin, keys.data_keys, self._entropy, sealed_before=before)
+        newest = keys.data_key.generation
+        return LogSealer(log.origin, keys.data_keys, self._entropy, sealed_before=self._sealed(log.log_id, newest))
+
+    def _sealed(self, log_id: UUID, generation: int) -> int:
+        """Return how many entries were sealed since a generation began; none, where the log doesn't tell of it yet."""
+        size = self._reader.head(log_id).size
+        ((told, since),) = self._reader.fetch("last_of_topic", log_id=log_id, topic=DataKeyRotated.TOPIC)
+        if told < generation:
+            return 0
+        return int(size - since) if told else size
