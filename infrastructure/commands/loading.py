@@ -1,6 +1,6 @@
 """Aggregates as their streams tell them now."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -20,9 +20,6 @@ from domain.tenants.state import evolve as evolve_tenant
 from domain.workloads.events import WorkloadDeferred, WorkloadPlaced, WorkloadQueued, WorkloadSubmitted
 from infrastructure.ledger import Command, Ledger
 from infrastructure.postgres.records import Log
-
-TENANT_NAME = "tenant-name"
-"""Who claims names of tenants, `DAO/JUR`, in the platform's commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +99,26 @@ def find_log(ledger: Ledger, name: str) -> Log:
     dao, slash, jurisdiction = name.partition("/")
     if slash:
         parse_dao(dao)
-        wanted = (dao, parse_jurisdiction(jurisdiction))
-        taken = Command(ledger.platform().log_id, TENANT_NAME, "/".join(wanted), "/".join(wanted).encode(), {})
-        known = ledger.answered(taken)  # the name is claimed for ever, so it is found after an erasure too
-        if known is not None:
-            return ledger.log(UUID(known["tenant"]))
-        raise UnknownError("there is no such tenant; `enclave-ledger tenant list` shows those that you may see")
+        found = log_of_name(ledger, dao, parse_jurisdiction(jurisdiction))
+        if found is None:
+            raise UnknownError("there is no such tenant; `enclave-ledger tenant list` shows those that you may see")
+        return found
     try:
         return ledger.log(UUID(name))
     except ValueError:
         raise MalformedError("name a tenant by its id or as DAO/JUR, e.g. ClimateDAO/DEU") from None
+
+
+def log_of_name(ledger: Ledger, dao: str, jurisdiction: str) -> Log | None:
+    """Return the log of the tenant of a name, or None. Names are taken for ever: an erased tenant is found as well."""
+    known = ledger.answered(name_claim(ledger, dao, jurisdiction, {}))
+    return None if known is None else ledger.log(UUID(known["tenant"]))
+
+
+def name_claim(ledger: Ledger, dao: str, jurisdiction: str, answer: Mapping[str, str]) -> Command:
+    """Return the command that takes a tenant's name, once for the whole cell."""
+    name = f"{dao}/{jurisdiction}"
+    return Command(ledger.platform().log_id, "tenant-name", name, name.encode(), answer)
 
 
 def find_tenant(ledger: Ledger, name: str) -> Tenant:

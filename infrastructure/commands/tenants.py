@@ -25,7 +25,7 @@ from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from infrastructure.commands.border import all_verified, keys_of
 from infrastructure.commands.guarding import guard_of
-from infrastructure.commands.loading import TENANT_NAME, load_genesis, load_tenant, tenants
+from infrastructure.commands.loading import load_genesis, load_tenant, log_of_name, name_claim
 from infrastructure.credentials.executor import verify_executor
 from infrastructure.keys import ed25519
 from infrastructure.keys.keyring import LogKeys, LogKind
@@ -52,7 +52,7 @@ def prepare_tenant(
     parse_dao(dao)
     code = parse_jurisdiction(jurisdiction)
     genesis = load_genesis(ledger)
-    if any((tenant.dao, tenant.jurisdiction) == (dao, code) for tenant in tenants(ledger)):
+    if log_of_name(ledger, dao, code) is not None:
         raise ConflictError(f"{dao} is registered in {code} already")
     log, keys = ledger.create_log(LogKind.TENANT, genesis.host)
     attestation_key, release_key, output_key = _public_keys(keys)
@@ -116,9 +116,7 @@ def register_tenant(
         events.append(enrolled)
         tenant = evolve_tenant(enrolled, tenant)
         claims.append(statement_command(log_id, signatures, {}))
-    name = f"{tenant.dao}/{tenant.jurisdiction}"
-    platform = ledger.platform().log_id
-    claims.append(Command(platform, TENANT_NAME, name, name.encode(), {"tenant": registration.tenant_id}))
+    claims.append(name_claim(ledger, tenant.dao, tenant.jurisdiction, {"tenant": registration.tenant_id}))
     pending = [Pending(log_id, log_id, version, event) for version, event in enumerate(events)]
     return ledger.append(pending, command=command, claims=claims, guards=[guard_of(root)])
 
