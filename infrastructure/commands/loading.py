@@ -1,5 +1,6 @@
 """Aggregates as their streams tell them now."""
 
+import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -20,6 +21,8 @@ from domain.tenants.state import evolve as evolve_tenant
 from domain.workloads.events import WorkloadDeferred, WorkloadPlaced, WorkloadQueued, WorkloadSubmitted
 from infrastructure.ledger import Command, Ledger
 from infrastructure.postgres.records import Log
+
+_NAME = b"ledger tenant name v1\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +114,24 @@ def find_log(ledger: Ledger, name: str) -> Log:
 
 def log_of_name(ledger: Ledger, dao: str, jurisdiction: str) -> Log | None:
     """Return the log of the tenant of a name, or None. Names are taken for ever: an erased tenant is found as well."""
-    known = ledger.answered(name_claim(ledger, dao, jurisdiction, {}))
-    return None if known is None else ledger.log(UUID(known["tenant"]))
+    for claim in (name_claim(ledger, dao, jurisdiction, {}), _legible_claim(ledger, dao, jurisdiction)):
+        known = ledger.answered(claim)
+        if known is not None:
+            return ledger.log(UUID(known["tenant"]))
+    return None
 
 
 def name_claim(ledger: Ledger, dao: str, jurisdiction: str, answer: Mapping[str, str]) -> Command:
-    """Return the command that takes a tenant's name, once for the whole cell."""
+    """Return the command that takes a tenant's name, once for the whole cell. The database does not hold the name."""
+    secret = ledger.keyring.platform_secrets().cell
+    hidden = hmac.digest(secret, _NAME + f"{dao}/{jurisdiction}".encode(), "sha256").hex()
+    return Command(ledger.platform().log_id, "tenant-name", hidden, b"", answer)
+
+
+def _legible_claim(ledger: Ledger, dao: str, jurisdiction: str) -> Command:
+    """Return the claim as the first release made it."""
     name = f"{dao}/{jurisdiction}"
-    return Command(ledger.platform().log_id, "tenant-name", name, name.encode(), answer)
+    return Command(ledger.platform().log_id, "tenant-name", name, name.encode(), {})
 
 
 def find_tenant(ledger: Ledger, name: str) -> Tenant:
