@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from domain.errors import RefusedError, UnknownError
+from domain.errors import MalformedError, RefusedError, UnknownError, VerificationError
 from domain.identifiers import PLATFORM_SLOT
 from domain.time import DAY_MS, SECOND_MS, rfc3339
 from infrastructure.cli.output import GOOD, WARNING, result
@@ -44,8 +44,9 @@ def _row(ledger: Ledger, log: Log) -> dict[str, Any]:
     row: dict[str, Any] = {"origin": log.origin, "log": str(log.log_id)}
     try:
         keys, erased = ledger.keyring.get(log.log_id), ledger.erased(log.log_id)
-    except UnknownError:
-        return {**row, "state": "MISSING", "data_generations": 0, "signing_generations": 0}
+    except (UnknownError, MalformedError, VerificationError) as error:
+        state = "MISSING" if isinstance(error, UnknownError) else "DAMAGED"
+        return {**row, "state": state, "data_generations": 0, "signing_generations": 0}
     state = "in use"
     sealer = None if erased or not keys.data_keys else ledger.sealers.of(log.log_id)
     if erased:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 
 from domain.errors import VerificationError
 from domain.message import Recorded
@@ -193,7 +194,7 @@ def test_a_view_that_was_tampered_with_stops_the_decider(make_cell: MakeCell, po
     cell = make_cell()
     cell.submit(cell.join(), (FLOWS, THRESHOLD))
     cell.decider.catch_up()
-    name = str(cell.ledger.conninfo).split("dbname=")[1].split()[0]
+    name = str(conninfo_to_dict(cell.ledger.conninfo)["dbname"])
     with psycopg.connect(postgres.conninfo(name, SUPERUSER)) as admin:
         admin.execute("ALTER TABLE ledger.sealed_views DISABLE TRIGGER ALL")
         admin.execute("ALTER TABLE ledger.stored_events DISABLE TRIGGER ALL")
