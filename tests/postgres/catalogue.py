@@ -13,7 +13,17 @@ from typing import Any, LiteralString
 
 import psycopg
 
-CELL_TABLES = {"schema_migrations", "logs", "feed", "feed_counter", "decider_epoch", "feed_channel"}
+CELL_TABLES = {
+    "schema_migrations",
+    "logs",
+    "feed",
+    "feed_counter",
+    "decider_epoch",
+    "feed_channel",
+    "sealed_views",
+    "sealed_views_position",
+    "plain_read_models",
+}
 """Tables of the whole cell: never a grant to ledger_tenant."""
 
 GRANTS = """
@@ -43,6 +53,9 @@ decider_epoch   ledger_append  SELECT UPDATE(only_row)
 decider_epoch   ledger_cell    SELECT UPDATE(epoch)
 feed_channel    ledger_append  SELECT
 feed_channel    ledger_cell    SELECT
+sealed_views    ledger_cell    SELECT INSERT
+sealed_views_position  ledger_cell  SELECT UPDATE(position)
+plain_read_models  ledger_cell  SELECT
 bound_tenant()  ledger_tenant  EXECUTE
 """
 
