@@ -7,8 +7,7 @@ Invariants:
 - Recorded instants never fall within a process: a clock that steps back is clamped.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -78,7 +77,10 @@ class Ledger(Logbook):
             FencedError: when a newer decider is at work.
         """
         prepared = self._prepare(pending, command, attachments, claims, guards)
-        return self._settled(prepared, command, self._group.submit(prepared.batch, epoch).result)
+        try:
+            return _answer(prepared, command, self._group.append(prepared.batch, epoch))
+        except (IntegrityError, CommandKnownError) as error:
+            return _refused(command, error)
 
     async def append_async(
         self,
@@ -86,13 +88,16 @@ class Ledger(Logbook):
         *,
         command: Command | None = None,
         attachments: Sequence[Attachment] = (),
+        epoch: int | None = None,
         claims: Sequence[Command] = (),
+        guards: Sequence[Guard] = (),
     ) -> Answer:
-        """Do what `append` does without holding a thread while the commit is under way."""
-        prepared = self._prepare(pending, command, attachments, claims)
-        done = asyncio.wrap_future(self._group.submit(prepared.batch))
-        await asyncio.wait([done])
-        return self._settled(prepared, command, done.result)
+        """Do what `append` does, as a task: it holds no thread while it waits."""
+        prepared = self._prepare(pending, command, attachments, claims, guards)
+        try:
+            return _answer(prepared, command, await self._group.append_async(prepared.batch, epoch))
+        except (IntegrityError, CommandKnownError) as error:
+            return _refused(command, error)
 
     def _prepare(
         self,
@@ -111,20 +116,6 @@ class Ledger(Logbook):
         records = [command_record(one) for one in (*([command] if command else []), *claims)]
         payloads = [Payload(item.log_id, item.digest, item.sealed) for item in attachments]
         return _Prepared(unplaced, prepare(stored, records, payloads, guards))
-
-    def _settled(
-        self, prepared: _Prepared, command: Command | None, outcome: Callable[[], Sequence[Appended]]
-    ) -> Answer:
-        try:
-            places = outcome()
-        except CommandKnownError as error:
-            return repeated(command, error)
-        except IntegrityError:
-            raise ConflictError("something else was recorded first; read again and repeat") from None
-        recorded = tuple(
-            placed(one, place.leaf_index, place.leaf_hash) for one, place in zip(prepared.unplaced, places, strict=True)
-        )
-        return Answer(command.answer if command else {}, recorded)
 
     def attach(self, log_id: UUID, stream_id: UUID, data: bytes) -> Attachment:
         """Seal bytes under a stream's key, for `append`."""
@@ -160,6 +151,20 @@ class Ledger(Logbook):
         with self._lock:
             self._last_at_ms = max(self._last_at_ms, self.clock.now_ms())
             return self._last_at_ms
+
+
+def _answer(prepared: _Prepared, command: Command | None, places: Sequence[Appended]) -> Answer:
+    recorded = tuple(
+        placed(one, place.leaf_index, place.leaf_hash) for one, place in zip(prepared.unplaced, places, strict=True)
+    )
+    return Answer(command.answer if command else {}, recorded)
+
+
+def _refused(command: Command | None, error: IntegrityError | CommandKnownError) -> Answer:
+    """Answer a command that was carried out before with its first answer; refuse everything else."""
+    if isinstance(error, CommandKnownError):
+        return repeated(command, error)
+    raise ConflictError("something else was recorded first; read again and repeat") from None
 
 
 def open_ledger(data_dir: Path, environ: Mapping[str, str], *, clock: Clock, ids: IdSource, entropy: Entropy) -> Ledger:
