@@ -19,6 +19,7 @@ from eventsourcing.persistence import IntegrityError
 
 from domain.errors import ConflictError
 from domain.message import Pending, Recorded
+from infrastructure.acknowledging import Acknowledger, Commit, NewestRound
 from infrastructure.clock import Clock
 from infrastructure.entropy import Entropy
 from infrastructure.ids import IdSource
@@ -26,21 +27,41 @@ from infrastructure.keys.keyring import Keyring
 from infrastructure.keys.sealing import payload_digest
 from infrastructure.keys.wrapping import passphrase_from
 from infrastructure.logbook import Logbook
-from infrastructure.mapper import NOT_STORED, placed
 from infrastructure.postgres.batch import Batch, prepare
 from infrastructure.postgres.connect import Database, open_database
 from infrastructure.postgres.group import GroupCommit
+from infrastructure.postgres.recorder import LedgerRecorder
 from infrastructure.postgres.records import Appended, CommandKnownError, Guard, Payload
+from infrastructure.statements.acknowledgement import AcknowledgementSigner
 from infrastructure.transactions import Answer, Attachment, Command, command_record, repeated, same_answer
 
 __all__ = ["Answer", "Attachment", "Command", "Ledger", "open_ledger"]
 
 
+Placed = tuple[Appended, Commit]
+"""Where an event came to lie, and its whole commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Acknowledging:
+    """Commits, and makes of each commit what acknowledges it."""
+
+    recorder: LedgerRecorder
+    acknowledger: Acknowledger
+
+    def commit(self, batch: Batch, epoch: int | None) -> list[Placed]:
+        """Write a batch, durably."""
+        places = self.recorder.commit(batch, epoch)
+        commit = self.acknowledger.committed(batch, places)
+        return [(place, commit) for place in places]
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What a command will write: its events as sealed, and the batch that holds them."""
+    """What a command will write: its events, their instant, and the batch that holds them sealed."""
 
-    unplaced: tuple[Recorded, ...]
+    pending: Sequence[Pending]
+    at_ms: int
     batch: Batch
 
 
@@ -49,7 +70,10 @@ class Ledger(Logbook):
 
     def __init__(self, database: Database, keyring: Keyring, *, clock: Clock, ids: IdSource, entropy: Entropy) -> None:
         super().__init__(database, keyring, clock=clock, ids=ids, entropy=entropy)
-        self._group = GroupCommit(self.recorder)
+        acknowledger = Acknowledger(
+            self._acknowledgement_signer, clock=clock, entropy=entropy, newest_round=NewestRound(_before_any_round)
+        )
+        self._group = GroupCommit(_Acknowledging(self.recorder, acknowledger))
         self._last_at_ms = 0
 
     def append(
@@ -109,13 +133,11 @@ class Ledger(Logbook):
     ) -> _Prepared:
         """Stamp, seal and hash, before any lock is taken."""
         at_ms = self._instant()
-        unplaced = tuple(
-            Recorded(item.log_id, NOT_STORED, item.stream_id, item.version, at_ms, item.event, b"") for item in pending
-        )
-        stored = [self.mapper.to_stored_event(recorded) for recorded in unplaced]
+        stored = [self.mapper.seal(item, at_ms) for item in pending]
         records = [command_record(one) for one in (*([command] if command else []), *claims)]
         payloads = [Payload(item.log_id, item.digest, item.sealed) for item in attachments]
-        return _Prepared(unplaced, prepare(stored, records, payloads, guards))
+        answers = command.command_id if command else ""
+        return _Prepared(pending, at_ms, prepare(stored, records, payloads, guards, answers=answers))
 
     def attach(self, log_id: UUID, stream_id: UUID, data: bytes) -> Attachment:
         """Seal bytes under a stream's key, for `append`."""
@@ -147,17 +169,28 @@ class Ledger(Logbook):
     ) -> None:
         self.close()
 
+    def _acknowledgement_signer(self, log_id: UUID) -> AcknowledgementSigner:
+        return AcknowledgementSigner(self.keyring.get(log_id).acknowledgement_key(), self.log(log_id).origin)
+
     def _instant(self) -> int:
         with self._lock:
             self._last_at_ms = max(self._last_at_ms, self.clock.now_ms())
             return self._last_at_ms
 
 
-def _answer(prepared: _Prepared, command: Command | None, places: Sequence[Appended]) -> Answer:
+def _before_any_round() -> int:
+    return 0
+
+
+def _answer(prepared: _Prepared, command: Command | None, stored: Sequence[Placed]) -> Answer:
+    at_ms = prepared.at_ms
     recorded = tuple(
-        placed(one, place.leaf_index, place.leaf_hash) for one, place in zip(prepared.unplaced, places, strict=True)
+        [
+            Recorded(one.log_id, place.leaf_index, one.stream_id, one.version, at_ms, one.event, place.leaf_hash)
+            for one, (place, _) in zip(prepared.pending, stored, strict=True)
+        ]
     )
-    return Answer(command.answer if command else {}, recorded)
+    return Answer(command.answer if command else {}, recorded, stored[0][1] if stored else None)
 
 
 def _refused(command: Command | None, error: IntegrityError | CommandKnownError) -> Answer:

@@ -17,13 +17,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Generic, Protocol, Self, TypeVar
 
 from eventsourcing.persistence import IntegrityError
 
 from domain.errors import RefusedError, UnavailableError
 from infrastructure.postgres.batch import Batch, merge
-from infrastructure.postgres.records import Appended
 from infrastructure.postgres.room import Room
 
 _MOST_EVENTS = 2000
@@ -32,31 +31,32 @@ _MOST_WAITING = 8192
 """Events that may wait before callers are held back."""
 _PATIENCE_S = 10.0
 
-Places = Sequence[Appended]
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Committer(Protocol):
+class Committer(Protocol[T_co]):
     """Writes one batch in one transaction."""
 
-    def commit(self, batch: Batch, epoch: int | None) -> list[Appended]:
-        """Write a batch, durably."""
+    def commit(self, batch: Batch, epoch: int | None) -> Sequence[T_co]:
+        """Write a batch, durably; return what is answered for each event, in order."""
         ...
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """A batch that was taken in, and who waits for its places: a thread or a task."""
+class _Waiting(Generic[T]):
+    """A batch that was taken in, and who waits for its answers: a thread or a task."""
 
     batch: Batch
     epoch: int | None
-    done: Future[Places] | asyncio.Future[Places]
+    done: Future[Sequence[T]] | asyncio.Future[Sequence[T]]
 
     @property
     def weight(self) -> int:
         return max(1, len(self.batch.events))
 
 
-class GroupCommit:
+class GroupCommit(Generic[T]):
     """Collects batches of all threads and tasks of this process and commits them together.
 
     Args:
@@ -66,37 +66,39 @@ class GroupCommit:
     """
 
     def __init__(
-        self, committer: Committer, *, most_waiting: int = _MOST_WAITING, patience_s: float = _PATIENCE_S
+        self, committer: Committer[T], *, most_waiting: int = _MOST_WAITING, patience_s: float = _PATIENCE_S
     ) -> None:
         self._committer = committer
         self._room = Room(most_waiting, patience_s=patience_s)
-        self._queue: deque[_Waiting] = deque()  # only the commit thread takes out
+        self._queue: deque[_Waiting[T]] = deque()  # only the commit thread takes out
         self._changed = threading.Condition(threading.Lock())
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="ledger-group-commit", daemon=True)
         self._thread.start()
 
-    def submit(self, batch: Batch, epoch: int | None = None) -> Future[Places]:
-        """Take a batch in; the future holds the places of its events, or why it was refused. May block this thread.
+    def submit(self, batch: Batch, epoch: int | None = None) -> Future[Sequence[T]]:
+        """Take a batch in; the future holds what is answered for its events, or why it was refused.
+
+        It may hold this thread back.
 
         Raises:
             UnavailableError: when there was no room in time, or this is closed. Nothing was taken in.
         """
-        done: Future[Places] = Future()
+        done: Future[Sequence[T]] = Future()
         waiting = _Waiting(batch, epoch, done)
         self._room.take(waiting.weight)
         self._enter(waiting)
         self._wake()
         return done
 
-    def append(self, batch: Batch, epoch: int | None = None) -> Places:
+    def append(self, batch: Batch, epoch: int | None = None) -> Sequence[T]:
         """Take a batch in and wait until it is durable. Raises what the recorder raises, or as `submit`."""
         return self.submit(batch, epoch).result()
 
-    async def append_async(self, batch: Batch, epoch: int | None = None) -> Places:
+    async def append_async(self, batch: Batch, epoch: int | None = None) -> Sequence[T]:
         """Do what `append` does, as a task. Cancelling it doesn't take the batch back."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Places] = loop.create_future()
+        done: asyncio.Future[Sequence[T]] = loop.create_future()
         waiting = _Waiting(batch, epoch, done)
         await self._room.take_async(waiting.weight)
         self._enter(waiting)
@@ -118,7 +120,7 @@ class GroupCommit:
     ) -> None:
         self.close()
 
-    def _enter(self, waiting: _Waiting) -> None:
+    def _enter(self, waiting: _Waiting[T]) -> None:
         with self._changed:
             if not self._closed:
                 self._queue.append(waiting)
@@ -134,11 +136,11 @@ class GroupCommit:
         while group := self._next():
             self._commit(group)
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self) -> list[_Waiting[T]]:
         """Take what waits: one epoch, nothing twice or both guarded and written, at most _MOST_EVENTS events."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed)
-        group: list[_Waiting] = []
+        group: list[_Waiting[T]] = []
         keys: set[object] = set()
         guarded: set[object] = set()
         weight = 0
@@ -156,9 +158,9 @@ class GroupCommit:
         self._room.give_back(weight)
         return group
 
-    def _commit(self, group: Sequence[_Waiting]) -> None:
+    def _commit(self, group: Sequence[_Waiting[T]]) -> None:
         try:
-            places = self._committer.commit(merge([waiting.batch for waiting in group]), group[0].epoch)
+            answered = self._committer.commit(merge([waiting.batch for waiting in group]), group[0].epoch)
         except (IntegrityError, RefusedError) as error:
             if len(group) == 1:
                 _answer([(group[0].done, error)])
@@ -170,20 +172,20 @@ class GroupCommit:
             _answer((waiting.done, error) for waiting in group)
         else:
             first = 0
-            answers: list[_Answer] = []
+            answers: list[_Answer[T]] = []
             for waiting in group:
                 end = first + len(waiting.batch.events)
-                answers.append((waiting.done, places[first:end]))
+                answers.append((waiting.done, answered[first:end]))
                 first = end
             _answer(answers)
 
 
-_Answer = tuple[Future[Places] | asyncio.Future[Places], Places | BaseException]
+_Answer = tuple[Future[Sequence[T]] | asyncio.Future[Sequence[T]], Sequence[T] | BaseException]
 
 
-def _answer(answers: Iterable[_Answer]) -> None:
+def _answer(answers: Iterable[_Answer[T]]) -> None:
     """Tell each caller: threads at once, the tasks of a loop together."""
-    loops: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[_Answer[T]]] = {}
     for done, outcome in answers:
         if isinstance(done, Future):
             _tell([(done, outcome)])
@@ -194,7 +196,7 @@ def _answer(answers: Iterable[_Answer]) -> None:
             loop.call_soon_threadsafe(_tell, its)
 
 
-def _tell(answers: Iterable[_Answer]) -> None:
+def _tell(answers: Iterable[_Answer[T]]) -> None:
     for done, outcome in answers:
         if done.done():  # a task that was cancelled
             continue

@@ -41,14 +41,14 @@ def gate(recorder: LedgerRecorder) -> Gate:
 
 
 @pytest.fixture
-def group(gate: Gate) -> Iterator[GroupCommit]:
+def group(gate: Gate) -> Iterator[GroupCommit[Appended]]:
     with GroupCommit(gate) as made:
         yield made
         gate.open.set()
 
 
 def test_what_waits_is_committed_together_and_each_caller_gets_its_own_places(
-    group: GroupCommit, gate: Gate, recorder: LedgerRecorder
+    group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder
 ) -> None:
     logs = make_logs(recorder, 3)
     first = group.submit(prepare(stream(logs[0], 2), (), ()))
@@ -65,7 +65,7 @@ def test_what_waits_is_committed_together_and_each_caller_gets_its_own_places(
 
 
 def test_a_conflict_fails_its_own_caller_and_nobody_else(
-    group: GroupCommit, gate: Gate, recorder: LedgerRecorder
+    group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder
 ) -> None:
     (log,) = make_logs(recorder, 1)
     taken = uuid4()
@@ -92,7 +92,7 @@ def test_a_conflict_fails_its_own_caller_and_nobody_else(
 
 
 def test_two_callers_for_one_version_are_never_in_one_transaction_and_one_wins(
-    group: GroupCommit, gate: Gate, recorder: LedgerRecorder
+    group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder
 ) -> None:
     (log,) = make_logs(recorder, 1)
     contested = uuid4()
@@ -104,7 +104,7 @@ def test_two_callers_for_one_version_are_never_in_one_transaction_and_one_wins(
         futures[2].result()
 
 
-def test_a_deposed_decider_fails_alone(group: GroupCommit, gate: Gate, recorder: LedgerRecorder) -> None:
+def test_a_deposed_decider_fails_alone(group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder) -> None:
     (log,) = make_logs(recorder, 1)
     old = recorder.take_epoch()
     new = recorder.take_epoch()
@@ -142,7 +142,7 @@ def test_callers_are_held_back_when_the_queue_is_full(gate: Gate, recorder: Ledg
 def test_a_full_queue_holds_tasks_back_without_blocking_their_loop(gate: Gate, recorder: LedgerRecorder) -> None:
     (log,) = make_logs(recorder, 1)
 
-    async def scene(group: GroupCommit) -> None:
+    async def scene(group: GroupCommit[Appended]) -> None:
         taken = [asyncio.create_task(group.append_async(prepare([event(log)], (), ()))) for _ in range(9)]
         for _ in range(20):
             await asyncio.sleep(0)  # the loop turns although nobody is let in
@@ -158,7 +158,7 @@ def test_a_full_queue_holds_tasks_back_without_blocking_their_loop(gate: Gate, r
 
 
 def test_tasks_of_one_turn_of_the_loop_share_a_commit_and_are_answered_each_their_own(
-    group: GroupCommit, gate: Gate, recorder: LedgerRecorder
+    group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder
 ) -> None:
     logs = make_logs(recorder, 3)
     taken = event(logs[0])
@@ -184,7 +184,7 @@ def test_tasks_of_one_turn_of_the_loop_share_a_commit_and_are_answered_each_thei
 def test_a_cancelled_task_and_a_closed_loop_harm_nobody(gate: Gate, recorder: LedgerRecorder) -> None:
     (log,) = make_logs(recorder, 1)
 
-    async def leave(group: GroupCommit) -> None:
+    async def leave(group: GroupCommit[Appended]) -> None:
         task = asyncio.create_task(group.append_async(prepare([event(log)], (), ())))
         await asyncio.sleep(0)
         task.cancel()
