@@ -24,6 +24,7 @@ from infrastructure.postgres.connect import Database
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.recorder import LedgerRecorder
 from infrastructure.postgres.records import Log
+from infrastructure.postgres.tenant import TenantReader
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class Logbook:
         self.entropy = entropy
         self.keyring = keyring
         self._database = database
-        self._datastore = LedgerDatastore(database.conninfo)
+        self._datastore = LedgerDatastore(database.conninfo, database.tenant_conninfo)
         self.recorder = LedgerRecorder(self._datastore)
         self.mapper = SealingMapper(self._sealer)
         self._sealers: dict[UUID, Sealer] = {}
@@ -138,6 +139,10 @@ class Logbook:
                 self._facts.pop(next(iter(self._facts)))
         found: T = self._facts[kind, name]
         return found
+
+    def as_tenant(self, log_id: UUID) -> TenantReader:
+        """Return reads that see this tenant's rows only, whatever they are asked for."""
+        return TenantReader(self._datastore, log_id)
 
     def head(self, log_id: UUID) -> Frontier:
         """Return a log's size and frontier."""

@@ -19,11 +19,12 @@ from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import (
+    ApplicationRecorder,
     IntegrityError,
-    InterfaceError,
     Notification,
-    OperationalError,
+    PersistenceError,
     StoredEvent,
+    Subscription,
 )
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg import Connection, Cursor
@@ -62,9 +63,10 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         datastore: connections to a migrated database.
     """
 
+    datastore: LedgerDatastore
+
     def __init__(self, datastore: LedgerDatastore) -> None:
         PostgresApplicationRecorder.__init__(self, datastore)
-        self.channel_name = "ledger_feed"  # what the library's subscriptions listen to
         self.sql_create_statements.clear()
 
     def create_log(self, log_id: UUID, slot: int, origin: str) -> Log:
@@ -73,7 +75,7 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         Raises:
             ConflictError: when the id, the slot or the origin belongs to another log.
         """
-        with translated(), self.datastore.get_connection() as connection:
+        with translated(), self.datastore.appends.get_connection() as connection:
             connection.execute(_APPEND["create_log"], {"log_id": log_id, "slot": slot, "origin": origin})
         log = Log(log_id, slot, origin)
         if self.fetch("log", log_id=log_id) != [(log_id, slot, origin)]:
@@ -127,12 +129,12 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
                 if mine is None:
                     raise
                 return mine
-            except (OperationalError, InterfaceError) as error:
+            except PersistenceError as error:
                 if not _worth_repeating(error) or attempt == _ATTEMPTS - 1:
                     with translated():
                         raise
                 time.sleep(_PAUSE_S * attempt)
-                self.datastore.pool.check()  # the others of the pool are likely lost as well
+                self.datastore.check()  # the others are likely lost as well
         raise UnavailableError("unreachable")
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
@@ -187,9 +189,14 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         """Return the last notification id, or None before the first event."""
         return int(self.fetch("last_notification")[0][0]) or None
 
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[ApplicationRecorder]:
+        """Return the library's subscription, listening to the feed's channel."""
+        self.channel_name = self.channel()
+        return super().subscribe(gt, topics)
+
     def _write(self, batch: Batch, epoch: int | None) -> list[Appended]:
         try:
-            with self.datastore.get_connection() as connection:
+            with self.datastore.appends.get_connection() as connection:
                 return _transaction(connection, batch, epoch)
         except IntegrityError as error:
             cause = error.__cause__
@@ -271,6 +278,6 @@ def _insert(connection: Connection[DictRow], placement: Placement) -> Cursor[Tup
 def _worth_repeating(error: Exception) -> bool:
     """Tell whether the connection was lost, or the database rolled back for a reason that passes."""
     cause = error.__cause__
-    if not isinstance(cause, psycopg.Error) or isinstance(cause, PoolTimeout):
+    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) or isinstance(cause, PoolTimeout):
         return False
     return cause.sqlstate is None or cause.sqlstate.startswith(_PASSING)

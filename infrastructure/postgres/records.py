@@ -71,7 +71,7 @@ class Appended:
 
 @dataclass(frozen=True)
 class StoredEntry:
-    """An event as it is stored."""
+    """An event as it is stored. In what a tenant reads the notification id, a number of the whole cell, stays 0."""
 
     log_id: UUID
     leaf_index: int
@@ -80,7 +80,7 @@ class StoredEntry:
     topic: str
     entry: bytes = field(repr=False)
     leaf_hash: bytes
-    notification_id: int
+    notification_id: int = 0
 
 
 @dataclass(frozen=True)

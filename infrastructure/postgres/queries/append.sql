@@ -64,7 +64,7 @@ RETURNING first_notification_id;
 
 -- name: notify
 -- Wakes whoever tails the feed. It carries nothing: they read.
-NOTIFY ledger_feed;
+SELECT pg_notify(name, '') FROM ledger.feed_channel;
 
 -- name: commit
 COMMIT;

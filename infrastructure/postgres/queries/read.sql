@@ -105,6 +105,6 @@ SELECT last_notification_id FROM ledger.feed_counter;
 -- The feed after a position, in order.
 SELECT position, log_id, first_index, count FROM ledger.feed WHERE position > %(after)s ORDER BY position LIMIT %(limit)s;
 
--- name: listen
--- Be woken by commits.
-LISTEN ledger_feed;
+-- name: channel
+-- What to listen to, so as to be woken by commits.
+SELECT name FROM ledger.feed_channel;
