@@ -17,10 +17,10 @@ from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
 import domain.registry  # noqa: F401 - fills the registry
 from domain.errors import VerificationError
-from domain.message import Recorded, Sealed, event_from
+from domain.message import Pending, Recorded, Sealed, event_from
 from domain.transparency.hashing import leaf_hash
 from infrastructure.keys.generations import LogSealer, UnknownGenerationError
-from infrastructure.keys.plaintext import EntryRecord, encode_record
+from infrastructure.keys.plaintext import EntryRecord, encode_members
 from infrastructure.postgres.records import LoggedEvent, StoredEntry
 from infrastructure.sealers import Sealers
 
@@ -51,12 +51,15 @@ class SealingMapper(Mapper[UUID]):
             ErasedError: when the log's data key was destroyed.
         """
         recorded: Recorded = domain_event
-        topic = recorded.event.TOPIC
-        plaintext = encode_record(
-            EntryRecord(recorded.stream_id, recorded.version, topic, recorded.at_ms, recorded.event.payload())
-        )
-        entry = self._sealers.readable(recorded.log_id).seal(recorded.stream_id, plaintext)
-        return LoggedEvent(recorded.stream_id, recorded.version, topic, entry, recorded.log_id)
+        pending = Pending(recorded.log_id, recorded.stream_id, recorded.version, recorded.event)
+        return self.seal(pending, recorded.at_ms)
+
+    def seal(self, pending: Pending, at_ms: int) -> LoggedEvent:
+        """Seal an event that is recorded at an instant. Raises as `to_stored_event` does."""
+        stream_id, version, topic = pending.stream_id, pending.version, pending.event.TOPIC
+        plaintext = encode_members(stream_id, version, topic, at_ms, pending.event.payload())
+        entry = self._sealers.readable(pending.log_id).seal(stream_id, plaintext)
+        return LoggedEvent(stream_id, version, topic, entry, pending.log_id)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         """Open an entry that the library handed over. Its leaf index is not among its columns.

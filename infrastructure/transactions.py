@@ -1,7 +1,7 @@
 """What a command hands to the ledger with its events, and what it gets back."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -10,8 +10,10 @@ from domain.canonical import canonical, parse_canonical
 from domain.errors import ConflictError
 from domain.message import Recorded
 from domain.payloads import StoredPayload
+from infrastructure.acknowledging import Commit
 from infrastructure.keys.at_rest import AtRest
 from infrastructure.postgres.records import CommandKnownError, CommandRecord
+from infrastructure.statements.acknowledgement import Acknowledgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ class Answer:
 
     answer: Mapping[str, Any]
     recorded: tuple[Recorded, ...]
+    commit: Commit | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def acknowledgements(self) -> tuple[Acknowledgement, ...]:
+        """Return the signed acknowledgement of each recorded event; none for a repeat, which stores nothing."""
+        if self.commit is None:
+            return ()
+        return tuple([self.commit.acknowledge(one.log_id, one.leaf_index) for one in self.recorded])
 
 
 def command_record(command: Command, at_rest: AtRest) -> CommandRecord:
