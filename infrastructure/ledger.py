@@ -7,7 +7,7 @@ Invariants:
 - Recorded instants never fall within a process: a clock that steps back is clamped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
