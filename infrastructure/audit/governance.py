@@ -118,8 +118,8 @@ def _ordered(known: Known, tenant: Tenant, event: ErasureOrdered, recorded: Reco
 
 def rotated(known: Known) -> DataKeyRotated:
     """Return the next rotation of the log's data key."""
-    known.generation += 1
-    return DataKeyRotated(generation=known.generation)
+    known.data_generation += 1
+    return DataKeyRotated(generation=known.data_generation)
 
 
 def _of_the_platform(known: Known, recorded: Recorded) -> None:

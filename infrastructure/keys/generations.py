@@ -15,7 +15,7 @@ from infrastructure.keys.at_rest import AtRest
 from infrastructure.keys.entry import parse_entry
 from infrastructure.keys.plaintext import EntryRecord
 from infrastructure.keys.sealing import MAX_SEALED_PAYLOAD, Sealer
-from infrastructure.keys.stream_keys import DataKey, StreamKey
+from infrastructure.keys.stream_keys import DataKey
 
 ROTATION_DUE: Final = 2**28
 """Sealings under one generation after which the next one is due: a sixteenth of what a key may seal at most."""
@@ -72,10 +72,6 @@ class LogSealer:
         """Open a payload of any generation. Raises as `read` does."""
         generation = parse_entry(sealed, max_bytes=MAX_SEALED_PAYLOAD).generation
         return self._of(generation).open_payload(stream_id, sealed)
-
-    def stream_keys(self, stream_id: UUID) -> tuple[StreamKey, ...]:
-        """Return K_s of a stream in every generation, for its disclosure."""
-        return tuple(sealer.stream_key(stream_id) for sealer in self._sealers.values())
 
     def _of(self, generation: int) -> Sealer:
         sealer = self._sealers.get(generation)

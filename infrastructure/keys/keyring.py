@@ -9,6 +9,7 @@ Invariants:
 """
 
 import hmac
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import UUID
@@ -101,7 +102,7 @@ class Keyring:
     def mark(self, log_id: UUID) -> object:
         """Return a value that differs once a log's keys were changed, by any process; None where there are none."""
         try:
-            found = (self._directory / _file_name(log_id)).stat()
+            found = os.stat(f"{self._directory}/{_file_name(log_id)}")  # noqa: PTH116 - asked before each request
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size

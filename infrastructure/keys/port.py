@@ -1,6 +1,6 @@
 """What the ledger asks of a keyring: the port behind which files, a KMS or PKCS#11 keep the keys.
 
-Invariants (the contract suite in tests/keys holds every adapter to them):
+Invariants (tests/keys/test_keyring.py holds the file keyring to them):
 - A key that was handed out once is handed out again, unchanged, until it is destroyed; generations are only added.
 - Destroyed is a state of its own: never the same as missing, damaged or wrongly unlocked, and never undone by `put`.
 - No error and no repr holds a secret.
