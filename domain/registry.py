@@ -11,7 +11,7 @@ from domain.tenants import events as tenants
 from domain.workloads import events as workloads
 
 register(logs.KeyRotated)
-register(platform.Genesis, platform.LevelsAdopted, platform.Ticked)
+register(platform.Genesis, platform.LevelsAdopted, platform.Ticked, platform.KeyDestroyed)
 register(
     tenants.ScopeRegistered,
     tenants.TenantRegistered,
@@ -20,6 +20,9 @@ register(
     tenants.PrincipalRevoked,
     tenants.PolicyAdopted,
     tenants.KeyDisclosed,
+    tenants.DataKeyRotated,
+    tenants.ErasureOrdered,
+    tenants.ErasureWithdrawn,
 )
 register(clauses.ClauseRegistered, clauses.ClauseDeprecated, nodes.NodeEnrolled, nodes.NodeDrained)
 register(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import inf
 
 from domain.errors import LedgerError, MalformedError, VerificationError
+from domain.message import Sealed
 from domain.time import SECOND_MS
 from infrastructure.logbook import Logbook
 from infrastructure.postgres.publication import LogHead, Publications
@@ -191,6 +192,7 @@ def _status(book: Logbook, head: LogHead) -> LogStatus:
 def _age_ms(book: Logbook, head: LogHead, index: int) -> int | None:
     try:
         (stored,) = book.recorder.entries(head.log.log_id, index, 1)
-        return max(book.clock.now_ms() - book.mapper.opened(stored).at_ms, 0)
-    except (LedgerError, ValueError):  # its keys are gone: nobody knows its instant any more
+        recorded = book.mapper.opened(stored)
+    except (LedgerError, ValueError):
         return None
+    return None if isinstance(recorded.event, Sealed) else max(book.clock.now_ms() - recorded.at_ms, 0)

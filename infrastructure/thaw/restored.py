@@ -4,7 +4,7 @@ A jti that was used before the loss is so recognised after it, and a repeat gets
 records of names that are taken for ever answer (`claims`) nobody reads; their keys and digests are the same.
 
 Invariants:
-- The record of a statement is (issuer, jti, digest of its payload), exactly as the command wrote it.
+- The command of a statement is (issuer, jti, its payload), exactly as it was given.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,20 +30,17 @@ from domain.payloads import StoredPayload
 from domain.platform.events import LevelsAdopted
 from domain.tenants.events import ScopeRegistered, TenantEndorsed, TenantRegistered
 from domain.workloads.events import WorkloadCancelled, WorkloadSubmitted
+from infrastructure.commands.loading import name_claim
+from infrastructure.logbook import Logbook
 from infrastructure.statements import jws
 from infrastructure.transactions import Command
 
 
-def commands_of(recorded: Recorded, platform: UUID) -> list[Command]:
-    """Return the commands, and the names taken for ever, that were recorded with an event.
-
-    Args:
-        recorded: the event.
-        platform: the platform log, in which names are taken.
-    """
+def commands_of(book: Logbook, recorded: Recorded) -> list[Command]:
+    """Return the commands, and the names taken for ever, that were recorded with an event."""
     token, answer = _statement(recorded.event, recorded.version)
     commands = [] if token is None else [_command(recorded.log_id, token, answer)]
-    return commands + _claims(recorded.event, platform)
+    return commands + _claims(book, recorded.event)
 
 
 def payloads_of(value: Any) -> Iterator[str]:
@@ -97,11 +94,13 @@ _ANSWERS: dict[type[Event], Callable[[Any, int], dict[str, Any]]] = {
 """What the command of an event was answered. An act of governance: its position in the log's own stream."""
 
 
-def _claims(event: Event, platform: UUID) -> list[Command]:
+def _claims(book: Logbook, event: Event) -> list[Command]:
+    if not isinstance(event, TenantRegistered | NodeEnrolled | WorkloadSubmitted | EvidenceAppraised):
+        return []
+    platform = book.platform().log_id
     match event:
         case TenantRegistered():
-            name = f"{event.dao}/{event.jurisdiction}"
-            return [Command(platform, "tenant-name", name, name.encode(), {"tenant": event.tenant_id})]
+            return [name_claim(book, event.dao, event.jurisdiction, {"tenant": event.tenant_id})]
         case NodeEnrolled():
             node = event.facts.node.encode()
             return [Command(platform, "platform-id", one, node, {}) for one in event.facts.platform_ids]
@@ -110,7 +109,6 @@ def _claims(event: Event, platform: UUID) -> list[Command]:
         case EvidenceAppraised():
             keys = (sha256(bytes.fromhex(key)).hexdigest() for key in (event.cac_key, event.hpke_key))
             return [Command(platform, "enclave-key", key, event.execution_id.encode(), {}) for key in keys]
-    return []
 
 
 def _command(log_id: UUID, token: str, answer: dict[str, Any]) -> Command:

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domain.errors import RefusedError, VerificationError
-from domain.identifiers import PLATFORM_SLOT
 from domain.logs.events import KeyRotated
 from domain.message import Recorded, event_from
 from domain.transparency.checkpoint import Checkpoint
@@ -120,11 +119,10 @@ def _import(
     missing: dict[UUID, int] = {}
     done = 0
     with importing(book.datastore, [copy.log.log_id for copy in copies], thawing=True) as landing:
-        platform = book.platform().log_id if any(copy.log.slot != PLATFORM_SLOT for copy in copies) else None
         for log_id, run in itertools.groupby(items, key=lambda item: item.copy.log.log_id):
             while taken := list(itertools.islice(run, _RUN)):
                 landing.add(log_id, [_stored(item) for item in taken])
-                missing[log_id] = missing.get(log_id, 0) + _beside(book, landing, taken, platform or log_id)
+                missing[log_id] = missing.get(log_id, 0) + _beside(book, landing, taken)
                 done += len(taken)
                 if progress is not None:
                     progress(done)
@@ -153,7 +151,7 @@ def _stored(item: Item) -> LoggedEvent:
     return LoggedEvent(record.stream_id, record.version, record.topic, item.entry, item.copy.log.log_id)
 
 
-def _beside(book: Logbook, landing: Import, items: Sequence[Item], platform: UUID) -> int:
+def _beside(book: Logbook, landing: Import, items: Sequence[Item]) -> int:
     """Bring back what stands beside entries of one log; return how many of their payloads are nowhere."""
     missing = 0
     commands: list[Command] = []
@@ -161,7 +159,7 @@ def _beside(book: Logbook, landing: Import, items: Sequence[Item], platform: UUI
         log_id, record, tiles = item.copy.log.log_id, item.record, item.copy.tiles
         event = event_from(record.topic, record.event)
         recorded = Recorded(log_id, NOT_STORED, record.stream_id, record.version, record.at_ms, event, b"")
-        commands += commands_of(recorded, platform)
+        commands += commands_of(book, recorded)
         if isinstance(event, KeyRotated):
             for row in _key_notes(book, item.copy, event):
                 landing.add_key_note(log_id, row)
@@ -171,7 +169,7 @@ def _beside(book: Logbook, landing: Import, items: Sequence[Item], platform: UUI
                 landing.add_payloads([Payload(log_id, bytes.fromhex(digest), sealed)])
             elif book.recorder.find_payload(log_id, bytes.fromhex(digest)) is None:
                 missing += 1
-    landing.add_commands([command_record(command) for command in commands])
+    landing.add_commands([command_record(command, book.at_rest(command.log_id)) for command in commands])
     return missing
 
 

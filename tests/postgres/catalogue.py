@@ -15,7 +15,7 @@ import psycopg
 
 CELL_TABLES = {
     "schema_migrations", "logs", "feed", "feed_counter", "decider_epoch", "feed_channel",
-    "publications", "key_notes",
+    "publications", "key_notes", "sealed_views", "sealed_views_position", "plain_read_models",
     "anchor_rounds", "anchored_checkpoints", "anchor_checkpoints", "anchor_disputes", "anchor_witnesses",
 }  # fmt: skip
 """Tables of the whole cell: never a grant to ledger_tenant."""
@@ -57,6 +57,9 @@ anchored_checkpoints  ledger_cell    SELECT INSERT
 anchor_checkpoints    ledger_cell    SELECT INSERT
 anchor_disputes       ledger_cell    SELECT INSERT
 anchor_witnesses      ledger_cell    SELECT INSERT UPDATE
+sealed_views    ledger_cell    SELECT INSERT
+sealed_views_position  ledger_cell  SELECT UPDATE(position)
+plain_read_models  ledger_cell  SELECT
 bound_tenant()  ledger_tenant  EXECUTE
 """
 

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
+from domain.canonical import canonical, parse_canonical
 from infrastructure.decider import Decider
 from infrastructure.ids import SeededIds
 from infrastructure.ledger import open_ledger
@@ -23,7 +25,7 @@ from tests.database import TestServer
 TABLES = {  # what identifies a row, or is never written again
     "stored_events": "tenant_id, stream_id, version, topic, state, leaf_index, leaf_hash",
     "log_heads": "tenant_id, tree_size, frontier, frozen",
-    "commands": "tenant_id, issuer, command_id, digest",
+    "commands": "tenant_id, issuer, command_id",
     "payloads": "tenant_id, digest, sealed",
     "key_notes": "log_id, generation, from_size, note",
     "logs": "log_id, slot, origin",
@@ -80,14 +82,20 @@ class Machine:
                 for table, columns in TABLES.items()
             }
 
-    def answers(self, name: str | None = None) -> dict[tuple[Any, ...], bytes]:
-        """Return what commands were answered, but for names that are taken and what answers nobody."""
-        with psycopg.connect(self.server.conninfo(name or self.name, SUPERUSER)) as connection:
+    def answers(self) -> dict[tuple[UUID, str, str], Any]:
+        """Return what each command was, and what it was answered."""
+        with psycopg.connect(self.server.conninfo(self.name, SUPERUSER)) as connection:
             rows = connection.execute(_select("commands", ANSWERED)).fetchall()
-        return {row[:3]: row[3] for row in rows if row[3] != b"{}"}
+        return {row[:3]: opened(self.cell, *row) for row in rows}
 
     def pass_time(self) -> None:
         self.cell.clock.advance_to(self.cell.clock.now_ms() + 1500)
+
+
+def opened(cell: Cell, log_id: UUID, issuer: str, command_id: str, answer: bytes) -> Any:
+    """Open what a command's row holds."""
+    place = canonical(["command", str(log_id), issuer, command_id])
+    return parse_canonical(cell.ledger.at_rest(log_id).open(place, answer))
 
 
 @contextmanager

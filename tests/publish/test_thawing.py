@@ -86,7 +86,8 @@ def test_a_restored_backup_is_frozen_for_every_process_and_thawed_byte_for_byte(
     assert {one.origin for one in thawed} >= {lost.member.tenant.origin, lost.late.tenant.origin}
     assert made.dump() == expected
     restored = made.answers()
-    assert {key: restored[key] for key in answers} == answers
+    assert {key: one["digest"] for key, one in restored.items()} == {key: one["digest"] for key, one in answers.items()}
+    assert all(restored[key] == one for key, one in answers.items() if one["answer"])
     goes_on(lost)
 
 
