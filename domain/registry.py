@@ -3,13 +3,15 @@
 from domain.cacs import events as cacs
 from domain.clauses import events as clauses
 from domain.executions import events as executions
+from domain.logs import events as logs
 from domain.message import register
 from domain.nodes import events as nodes
 from domain.platform import events as platform
 from domain.tenants import events as tenants
 from domain.workloads import events as workloads
 
-register(platform.Genesis, platform.LevelsAdopted, platform.Ticked)
+register(logs.KeyRotated)
+register(platform.Genesis, platform.LevelsAdopted, platform.Ticked, platform.KeyDestroyed)
 register(
     tenants.ScopeRegistered,
     tenants.TenantRegistered,
@@ -18,6 +20,9 @@ register(
     tenants.PrincipalRevoked,
     tenants.PolicyAdopted,
     tenants.KeyDisclosed,
+    tenants.DataKeyRotated,
+    tenants.ErasureOrdered,
+    tenants.ErasureWithdrawn,
 )
 register(clauses.ClauseRegistered, clauses.ClauseDeprecated, nodes.NodeEnrolled, nodes.NodeDrained)
 register(

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from infrastructure.postgres.cluster import SUPERUSER
@@ -30,6 +31,7 @@ from infrastructure.postgres.embedded import EmbeddedServer
 from infrastructure.postgres.migrate import migrate
 from infrastructure.postgres.postmaster import Postmaster, is_running, wait_for
 from infrastructure.postgres.recorder import LedgerRecorder
+from infrastructure.postgres.roles import ensure_roles, harden
 
 _GUARD = """
 import os, pathlib, signal, sys
@@ -62,11 +64,18 @@ class TestServer:
             template = Identifier("ledger_template" if migrated else "template0")
             create = SQL("CREATE DATABASE {} OWNER ledger TEMPLATE {}").format(Identifier(name), template)
             admin.execute(create)
+            admin.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name)))  # not in a template
+            admin.execute(SQL("GRANT CONNECT ON DATABASE {} TO ledger_tenant").format(Identifier(name)))
             try:
                 yield name
             finally:
                 with contextlib.suppress(psycopg.OperationalError):  # a test that killed the server stops it anyway
                     admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+def as_role(conninfo: str, user: str = SUPERUSER) -> str:
+    """Return a connection string for another role: the owner, whom row level security binds, sees no tenant's rows."""
+    return make_conninfo(conninfo, user=user)
 
 
 def kill_server(server: EmbeddedServer) -> None:
@@ -89,6 +98,9 @@ def running_server(data_dir: Path) -> Iterator[TestServer]:
             with psycopg.connect(found.conninfo("postgres", SUPERUSER), autocommit=True) as admin:
                 admin.execute("CREATE ROLE ledger LOGIN NOSUPERUSER")
                 admin.execute("CREATE DATABASE ledger_template OWNER ledger")
+            with psycopg.connect(found.conninfo("ledger_template", SUPERUSER), autocommit=True) as admin:
+                ensure_roles(admin, "ledger")
+                harden(admin)
             migrate(found.conninfo("ledger_template"))
             yield found
         finally:

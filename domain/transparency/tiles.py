@@ -8,7 +8,7 @@ Invariants:
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.errors import MalformedError
@@ -144,6 +144,28 @@ class TileStream:
         self.size = 0
         self._levels: list[list[bytes]] = []
         self._counts: list[int] = []
+
+    @classmethod
+    def resume(cls, size: int, partials: Mapping[int, Sequence[bytes]]) -> "TileStream":
+        """Go on from a tree of `size` leaves.
+
+        Args:
+            size: leaves that were pushed before.
+            partials: the hashes of that tree's partial tiles by level; a level without one may be left out.
+
+        Raises:
+            MalformedError: when a level's hashes are not as many as the size says.
+        """
+        stream = cls()
+        stream.size = size
+        for level in range(top_level(size) + 1):
+            count, width = divmod(size >> _LEVEL_BITS * level, TILE_WIDTH)
+            hashes = list(partials.get(level, ()))
+            if len(hashes) != width:
+                raise MalformedError(f"level {level} of a tree of size {size} ends in {width} hashes")
+            stream._counts.append(count)
+            stream._levels.append(hashes)
+        return stream
 
     def push(self, leaf_hashes: Sequence[bytes]) -> list[tuple[Tile, bytes]]:
         """Take more leaf hashes (32 bytes each); return the full tiles that they complete, lower levels first."""

@@ -9,6 +9,7 @@ Invariants:
 
 import base64
 from dataclasses import dataclass
+from functools import lru_cache
 
 from domain.errors import MalformedError
 from domain.transparency.checkpoint import Checkpoint, parse_decimal
@@ -69,7 +70,7 @@ class TlogProof:
         if not lines or not lines[0].startswith(_INDEX):
             raise MalformedError("a proof has an index line after its header and extra line")
         index = parse_decimal(lines.pop(0).removeprefix(_INDEX))
-        return cls(index, tuple(decode_base64(line) for line in lines), parse_note(note), extra)
+        return cls(index, tuple(decode_base64(line) for line in lines), _note(note), extra)
 
     def to_bytes(self) -> bytes:
         """Return the proof as it is written down (file extension `.tlog-proof`)."""
@@ -100,6 +101,12 @@ class TlogProof:
         checkpoint = self.checkpoint()
         verify_inclusion(leaf_hash, self.index, checkpoint.size, self.path, checkpoint.root)
         return checkpoint
+
+
+@lru_cache(maxsize=4)
+def _note(data: bytes) -> Note:
+    """Read a checkpoint's note; the proofs of one run rest on one."""
+    return parse_note(data)
 
 
 def _lines(head: bytes) -> list[str]:

@@ -1,6 +1,11 @@
-"""Export of a log: a plain C2SP tile log, signed at its size, with what is needed to read it."""
+"""Export of a log: a plain C2SP tile log, signed at its size, with what is needed to read it.
 
-from collections.abc import Callable, Iterator, Sequence
+Invariants:
+- Entries and streams are read as the log's own tenant: the database lets nothing of another log into a bundle.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from uuid import UUID
 
@@ -15,12 +20,12 @@ from domain.transparency.checkpoint import Checkpoint
 from infrastructure.audit.disclosure import KEYS, keys_document
 from infrastructure.keys.stream_keys import stream_key
 from infrastructure.ledger import Ledger
+from infrastructure.publish.logs import key_files, log_signer, publish_log
 from infrastructure.tlog.bundle import check_free, write_bundle
-from infrastructure.tlog.signing import LogSigner
+
+__all__ = ["EVERYTHING", "export_bundle", "log_signer"]
 
 EVERYTHING = "all"
-
-_PAGE = 1024
 
 
 def export_bundle(
@@ -30,6 +35,7 @@ def export_bundle(
     *,
     with_keys: str | None = None,
     recipient: str = "bundle",
+    further: Iterable[tuple[str, bytes]] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Checkpoint:
     """Write a log's bundle at its present size.
@@ -42,12 +48,14 @@ def export_bundle(
             The disclosure is recorded first, and is the last entry of what is exported, or near it. Keys make the
             bundle its owner's alone (0700, keys.json 0600).
         recipient: who gets the keys.
+        further: more files of the bundle, such as openings; taken one after the other.
         progress: called with the number of entries done.
 
     Raises:
         UnknownError: when a stream is not of this log.
         MalformedError: when a log without entries is to be disclosed, or no stream is named.
         ConflictError: when `out` holds something.
+        FrozenLogError: when the log is frozen, or has to be.
     """
     extra = {}
     if with_keys is not None:
@@ -55,36 +63,31 @@ def export_bundle(
         streams = _chosen(ledger, log_id, with_keys)
         _disclose(ledger, log_id, streams, everything=with_keys == EVERYTHING, recipient=recipient)
         extra[KEYS] = _keys(ledger, log_id, streams)
-    frontier = ledger.head(log_id)
+    tree = publish_log(ledger, ledger.log(log_id)).checkpoint  # nothing is signed that the floor doesn't know
+    private = tuple(extra)
+    extra |= key_files(ledger, log_id, tree.size)
     return write_bundle(
-        lambda first: _entries(ledger, log_id, first, frontier.size),
-        size=frontier.size,
-        signer=log_signer(ledger, log_id),
+        lambda first: _entries(ledger, log_id, first, tree.size),
+        size=tree.size,
+        signer=log_signer(ledger, log_id, tree.size),
         at_unix_s=ledger.clock.now_ms() // SECOND_MS,
         out=out,
-        extra=extra.items(),
-        private=tuple(extra),
-        root=frontier.root(),
+        extra=chain(extra.items(), further),
+        private=private,
+        root=tree.root,
         progress=progress,
     )
 
 
 def _entries(ledger: Ledger, log_id: UUID, first: int, size: int) -> Iterator[bytes]:
-    for start in range(first, size, _PAGE):
-        for stored in ledger.recorder.entries(log_id, start, min(_PAGE, size - start)):
-            yield stored.entry
-
-
-def log_signer(ledger: Ledger, log_id: UUID) -> LogSigner:
-    """Return the signer of a log: its origin and both of its keys."""
-    keys = ledger.keyring.get(log_id)
-    return LogSigner(ledger.log(log_id).origin, keys.ed25519_key(), keys.mldsa44_key())
+    for stored in ledger.as_tenant(log_id).every_entry(size, first=first):
+        yield stored.entry
 
 
 def _chosen(ledger: Ledger, log_id: UUID, with_keys: str) -> list[UUID]:
     if ledger.head(log_id).size == 0:
         raise MalformedError("the log has no entry yet: there is nothing to disclose")  # its first one must register it
-    own = {stream.stream_id for stream in ledger.recorder.streams(log_id)}
+    own = {stream.stream_id for stream in ledger.as_tenant(log_id).streams()}
     if with_keys == EVERYTHING:
         return sorted(own | {log_id})
     chosen = sorted({_stream(name.strip()) for name in with_keys.split(",") if name.strip()})

@@ -11,6 +11,7 @@ from uuid import UUID
 from domain.canonical import canonical
 from domain.errors import VerificationError
 from domain.hashing import sha256_hex
+from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
 from domain.platform.events import Genesis, LevelsAdopted, Ticked
 from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims
@@ -21,7 +22,11 @@ from domain.tenants.decisions import (
     enrol_principal,
     revoke_principal,
 )
+from domain.tenants.erasure import order_erasure, withdraw_erasure
 from domain.tenants.events import (
+    DataKeyRotated,
+    ErasureOrdered,
+    ErasureWithdrawn,
     KeyDisclosed,
     PolicyAdopted,
     PrincipalEnrolled,
@@ -33,6 +38,7 @@ from domain.tenants.events import (
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from infrastructure.audit.known import Known
+from infrastructure.audit.statements import instant_before
 
 ENDORSERS = "endorsements: the endorsers' keys are in the log of the scope above"
 OTHER_KEYS = "statements whose keys are enrolled in another log"
@@ -57,6 +63,8 @@ def begin(known: Known, recorded: Recorded) -> None:
 def govern(known: Known, recorded: Recorded) -> None:
     """Check one more event of the log's own stream, and fold it."""
     event = recorded.event
+    if isinstance(event, KeyRotated):
+        rotate(known, event, recorded.leaf_index)
     if known.platform:
         _of_the_platform(known, recorded)
         return
@@ -84,18 +92,58 @@ def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
             )
         case PolicyAdopted():
             again = adopt_policy(tenant, event.policy, governed(known, tenant, event.statements, recorded))
-        case KeyDisclosed():
+        case ErasureOrdered():
+            again = _ordered(known, tenant, event, recorded)
+        case ErasureWithdrawn():
+            at_ms = instant_before(recorded.at_ms, tenant.erasure_not_before_ms or 0)
+            again = withdraw_erasure(tenant, governed(known, tenant, event.statements, recorded), now_ms=at_ms)
+        case DataKeyRotated():
+            again = rotated(known)
+        case KeyDisclosed() | KeyRotated():
             return True
         case _:
             raise VerificationError(f"{event.TOPIC} has no place in the log's own stream")
     return again == event
 
 
+def rotate(known: Known, event: KeyRotated, leaf_index: int) -> None:
+    """Take in that the log's keys changed; the note that it names is compared where the bundle's notes are.
+
+    Raises:
+        VerificationError: when it stands at another place than it says, or skips a generation.
+    """
+    if event.from_size != leaf_index or event.generation != len(known.rotations) + 1:
+        raise VerificationError("a change of the log's keys is not of the next generation, or not at its place")
+    known.rotations.append(event)
+
+
+def _ordered(known: Known, tenant: Tenant, event: ErasureOrdered, recorded: Recorded) -> Event:
+    """Decide an order of erasure again, at the instant that it names, which must not lie after it was recorded."""
+    at_ms = event.not_before_ms - event.cooling_off_ms
+    if at_ms > recorded.at_ms:
+        raise VerificationError("an order of erasure names an instant after it was recorded")
+    runs = [one.execution for one in known.attempts.values()]
+    decided = {(run.reserved.workload_id, run.reserved.attempt) for run in runs if run.retry_decided}
+    held = [one.queued for one in known.workloads.values() if one.held and one.queued is not None]
+    holds = [one.workload_id for one in held if (one.workload_id, one.attempt) not in decided]
+    signed = governed(known, tenant, event.statements, recorded)
+    return order_erasure(tenant, event.cooling_off_ms, signed, holds=holds, now_ms=at_ms)
+
+
+def rotated(known: Known) -> DataKeyRotated:
+    """Return the next rotation of the log's data key."""
+    known.data_generation += 1
+    return DataKeyRotated(generation=known.data_generation)
+
+
 def _of_the_platform(known: Known, recorded: Recorded) -> None:
     event = recorded.event
-    if isinstance(event, LevelsAdopted):
+    if isinstance(event, DataKeyRotated):
+        if event != rotated(known):
+            raise VerificationError("a rotation is not the next one of the data key")
+    elif isinstance(event, LevelsAdopted):
         known.statements.unverified(event.statements, GOVERNANCE, recorded, whose=OTHER_KEYS)
-    elif not isinstance(event, Ticked | KeyDisclosed):
+    elif not isinstance(event, Ticked | KeyDisclosed | KeyRotated):
         raise VerificationError(f"{event.TOPIC} has no place in the platform's own stream")
 
 

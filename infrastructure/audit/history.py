@@ -18,9 +18,11 @@ from domain.clauses.decisions import deprecation_claims, registration_claims
 from domain.clauses.events import ClauseDeprecated, ClauseRegistered
 from domain.errors import VerificationError
 from domain.hashing import sha256_hex
-from domain.identifiers import clause_stream, node_stream, stream_of
+from domain.identifiers import clause_stream, erasure_stream, node_stream, stream_of
+from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
 from domain.nodes.events import NodeDrained, NodeEnrolled
+from domain.platform.events import KeyDestroyed
 from domain.statements import GOVERNANCE, REPORT, require_claims
 from domain.workloads.events import ClauseVerified, CredentialChecked
 from infrastructure.audit import ended, executions, governance, results, workloads
@@ -59,6 +61,11 @@ class HistoryAudit:
     def sealed(self) -> int:
         """Return how many entries were not disclosed."""
         return self._known.sealed
+
+    def rotations(self) -> tuple[KeyRotated, ...] | None:
+        """Return what the log records of changes of its keys; None where its own stream was not disclosed whole."""
+        own = self._known.own_stream
+        return tuple(self._known.rotations) if own is not None and self._known.order.discloses(own) else None
 
     def follow(self, item: Item, verified: frozenset[bytes] = frozenset()) -> None:
         """Check the next entry.
@@ -160,6 +167,13 @@ def _check(known: Known, recorded: Recorded) -> None:
         raise VerificationError(f"{event.TOPIC} stands in another stream than its ids name")
     if ended.follow(known, recorded):
         return
+    _judge(known, recorded)
+    _require_policy(known, event)
+    ended.settle(known, event)
+
+
+def _judge(known: Known, recorded: Recorded) -> None:
+    event = recorded.event
     match event:
         case CacIssued() | CacRejected():
             results.judge(known, recorded)
@@ -167,14 +181,15 @@ def _check(known: Known, recorded: Recorded) -> None:
             _settled(known, event, recorded)
         case NodeEnrolled() | NodeDrained() | ClauseRegistered() | ClauseDeprecated():
             _of_the_cell(known, event, recorded)
+        case KeyDestroyed():
+            if not known.platform or recorded.version:
+                raise VerificationError("the end of a tenant's keys is told in the platform log, once")
         case _ if recorded.stream_id == known.own_stream:
             governance.govern(known, recorded)
         case _ if "execution_id" in fields_of(type(event)):
             executions.follow(known, recorded)
         case _:
             workloads.follow(known, recorded)
-    _require_policy(known, event)
-    ended.settle(known, event)
 
 
 @cache
@@ -203,6 +218,7 @@ _HOMES: dict[type[Event], Callable[[Any], UUID]] = {
     CacRejected: lambda event: stream_of(event.cac_id),
     NodeEnrolled: lambda event: node_stream(event.facts.node),
     NodeDrained: lambda event: node_stream(event.node),
+    KeyDestroyed: lambda event: erasure_stream(event.slot),
     ClauseRegistered: lambda event: clause_stream(event.metadata.clause_id),
     ClauseDeprecated: lambda event: clause_stream(event.clause_id),
 }

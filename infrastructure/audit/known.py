@@ -12,6 +12,7 @@ from uuid import UUID
 from domain.errors import VerificationError
 from domain.executions.state import Execution
 from domain.identifiers import stream_of
+from domain.logs.events import KeyRotated
 from domain.message import Recorded
 from domain.policies.effective import effective_policy
 from domain.policies.kinds import Policy, Rule
@@ -95,10 +96,12 @@ class Known:
     platform: bool = False
     registered: Tenant | None = None
     policies: dict[int, Policy] = field(default_factory=lambda: {0: Policy()})
+    rotations: list[KeyRotated] = field(default_factory=list)
     workloads: dict[UUID, Workload] = field(default_factory=dict)
     attempts: dict[UUID, Attempt] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     nodes: dict[str, int] = field(default_factory=dict)
+    data_generation: int = 0
     node_kids: dict[str, str] = field(default_factory=dict)
     sealed: int = 0
     _policy_digests: dict[tuple[int, tuple[Rule, ...]], str | None] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from domain.errors import LedgerError, UnavailableError, VerificationError
+from domain.logs.events import KeyRotated
 from infrastructure.audit.disclosure import KEYS
 from infrastructure.audit.history import HistoryAudit
 from infrastructure.audit.journal import Journal, bundle_name, check_state
@@ -20,6 +21,7 @@ from infrastructure.audit.reading import Source, read_chunks, read_items
 from infrastructure.keys.entry import parse_entry
 from infrastructure.tlog.files import read_file
 from infrastructure.tlog.layout import MANIFEST, MAX_MANIFEST_BYTES
+from infrastructure.tlog.own import RECORDED_ROTATIONS
 from infrastructure.tlog.verdict import REFUSED, Verification
 from infrastructure.tlog.verify import verify_directory
 from infrastructure.workers import Workers
@@ -115,6 +117,7 @@ def _with_plaintext(
             if journal is not None and journal.position is not None:
                 audit.resume(journal.position, read_items(source, journal.position.leaves))
             _follow(audit, source, workers, journal, progress)
+            verdict = _with_rotations(verdict, audit.rotations())
     opened = f"plaintext of {audit.opened} disclosed entries: origin, key commitment, stream, dense versions, topics"
     not_checked = [*verdict.not_checked, *audit.not_checked()]
     if audit.sealed:
@@ -134,3 +137,18 @@ def _follow(
             journal.save(audit.position())
         if progress is not None:
             progress(source.size + audit.size)
+
+
+def _with_rotations(verdict: Verification, recorded: Sequence[KeyRotated] | None) -> Verification:
+    """Compare the notes about the log's keys with what its own entries say of them."""
+    notes = verdict.key_notes[1:]  # generation 0 begins with the log
+    if recorded is None:
+        return verdict
+    said = [(event.generation, event.from_size, event.note_digest) for event in recorded]
+    if said != [(note.generation, note.start.size, note.digest) for note in notes]:
+        raise VerificationError("the notes about the log's keys are not those that its entries record")
+    if not notes:
+        return verdict
+    checked = f"{len(notes)} changes of the log's keys are recorded in it, each at its place"
+    not_checked = tuple(one for one in verdict.not_checked if one != RECORDED_ROTATIONS)
+    return replace(verdict, checked=(*verdict.checked, checked), not_checked=not_checked)

@@ -12,15 +12,17 @@ import sys
 import typer
 import typer.exceptions
 
-from infrastructure.cli import app_govern, app_operate
+from infrastructure.cli import app_govern, app_keys, app_operate
+from infrastructure.cli.app_anchor import anchor_app, trust_app
 from infrastructure.cli.app_audit import audit_app
+from infrastructure.cli.app_log import log_app
 from infrastructure.cli.app_witness import witness_app
 from infrastructure.cli.options import group
 
 app = group("Event-sourced, verifiable ledger for secure multitenancy in trusted execution environments.")
 app.command("init")(app_govern.init)
-app.add_typer(app_govern.key_app, name="key")
-app.add_typer(app_govern.tenant_app, name="tenant")
+app.add_typer(app_keys.key_app, name="key")
+app.add_typer(app_keys.tenant_app, name="tenant")
 app.add_typer(app_govern.clause_app, name="clause")
 app.add_typer(app_govern.policy_app, name="policy")
 app.add_typer(app_govern.node_app, name="node")
@@ -32,6 +34,9 @@ app.command("why")(app_operate.why)
 app.add_typer(app_operate.retry_app, name="retry")
 app.add_typer(app_operate.cac_app, name="cac")
 app.add_typer(audit_app, name="audit")
+app.add_typer(anchor_app, name="anchor")
+app.add_typer(trust_app, name="trust")
+app.add_typer(log_app, name="log")
 app.add_typer(witness_app, name="witness")
 app.command("demo")(app_operate.demo)
 

@@ -5,9 +5,15 @@ from typing import Annotated
 
 import typer
 
+from infrastructure.cli.app_anchor import RoundsRange, rounds_range
 from infrastructure.cli.options import DEFAULT_DATA_DIR, DataDir, Json, group
 
 audit_app = group("Export, verify and replay histories.")
+
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", help="tlog-policy from outside (trust export); FILE.json beside it counts too."),
+]
 
 
 @audit_app.command("export")
@@ -17,13 +23,14 @@ def audit_export(
     with_keys: Annotated[
         str | None, typer.Option("--with-keys", help="Disclose keys: all, or streams separated by commas.")
     ] = None,
+    rounds: RoundsRange = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Export a log as a C2SP tile log that outsiders can verify."""
+    """Export a log as a C2SP tile log that outsiders can verify, with the openings of the anchor log's rounds."""
     from infrastructure.cli import auditing
 
-    auditing.export(data_dir, tenant, out, with_keys, as_json=as_json)
+    auditing.export(data_dir, tenant, out, with_keys, rounds_range(rounds), as_json=as_json)
 
 
 @audit_app.command("verify")
@@ -32,17 +39,62 @@ def audit_verify(
     log_key: Annotated[
         list[str] | None, typer.Option("--log-key", help="Verifier key from outside, or a file.")
     ] = None,
-    policy: Annotated[Path | None, typer.Option("--policy", help="A later version's: needs witnesses.")] = None,
-    max_age: Annotated[str | None, typer.Option("--max-age", help="A later version's: needs witnesses.")] = None,
+    policy: PolicyFile = None,
+    max_age: Annotated[
+        str | None, typer.Option("--max-age", help="How long ago a quorum may have cosigned last, e.g. 7d.")
+    ] = None,
+    recovery_key: Annotated[
+        list[str] | None, typer.Option("--recovery-key", help="Recovery key of the log's tenant, from outside.")
+    ] = None,
+    recovery_threshold: Annotated[
+        int, typer.Option("--recovery-threshold", min=1, help="How many of their holders must sign.")
+    ] = 1,
+    revocation: Annotated[
+        list[Path] | None, typer.Option("--revocation", help="Revocation of keys of this log.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
     """Verify a log's directory offline, with nothing but it and, for authenticity, a key from outside."""
     from infrastructure.cli import auditing
 
-    if policy is not None or max_age is not None:
-        raise typer.BadParameter("--policy and --max-age need witnesses, which this version does not have yet")
-    raise typer.Exit(auditing.verify(directory, log_key or [], as_json=as_json))
+    if max_age is not None and policy is None:
+        raise typer.BadParameter("--max-age needs the witnesses of a --policy")
+    if revocation and not recovery_key:
+        raise typer.BadParameter("--revocation needs the recovery keys that may have signed it: --recovery-key")
+    revoked = auditing.Revocations(tuple(recovery_key or ()), recovery_threshold, tuple(revocation or ()))
+    max_age_s = None if max_age is None else _age_s(max_age)
+    raise typer.Exit(auditing.verify(directory, log_key or [], revoked, policy, max_age_s, as_json=as_json))
+
+
+@audit_app.command("fork-proof")
+def audit_fork_proof(
+    bundles: Annotated[list[Path] | None, typer.Argument(help="One or two bundles of one log.")] = None,
+    check: Annotated[Path | None, typer.Option("--check", help="A fork proof to be checked instead.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the proof goes, if there is a fork.")] = None,
+    policy: PolicyFile = None,
+    log_key: Annotated[
+        list[str] | None, typer.Option("--log-key", help="Verifier key from outside, or a file.")
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Hold two auditors' bundles against each other: one history, or the proof of a fork (exit 1).
+
+    With --check: exit 0 if the proof holds, with keys from --policy or --log-key.
+    """
+    from infrastructure.cli import anchored_auditing
+    from infrastructure.cli.auditing import verifier_keys
+
+    keys = verifier_keys(log_key or [])
+    if check is not None:
+        if bundles or (policy is None and not keys):
+            raise typer.BadParameter("--check takes no bundles, and keys from outside: --policy or --log-key")
+        raise typer.Exit(anchored_auditing.check_proof(check, policy, keys, as_json=as_json))
+    if not bundles or len(bundles) > 2:  # noqa: PLR2004
+        raise typer.BadParameter("name one or two bundles, or --check FILE")
+    other = bundles[1] if len(bundles) > 1 else None
+    raise typer.Exit(anchored_auditing.fork_proof(bundles[0], other, out, policy, keys, as_json=as_json))
 
 
 @audit_app.command("replay")
@@ -61,6 +113,14 @@ def audit_replay(
         raise typer.BadParameter("name a bundle's directory, or --tenant")
     at_ms = None if at is None else _instant(at)
     raise typer.Exit(auditing.replay(directory, data_dir, tenant, size=size, at_ms=at_ms, as_json=as_json))
+
+
+def _age_s(text: str) -> int:
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = text[:-1], text[-1:]
+    if unit not in seconds or not (number.isascii() and number.isdecimal()) or len(number) > 9:  # noqa: PLR2004
+        raise typer.BadParameter("an age is a number and s, m, h or d, e.g. 7d")
+    return int(number) * seconds[unit]
 
 
 def _instant(text: str) -> int:

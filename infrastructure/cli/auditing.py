@@ -2,28 +2,40 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from domain.errors import LedgerError, MalformedError
+from domain.transparency.note import MAX_NOTE_BYTES, VerifierKey
+from infrastructure.anchors.exporting import bundle_files
+from infrastructure.audit.anchored import verify_anchored
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.audit.replay import Replay, replay_bundle, replay_log
+from infrastructure.audit.revoked import hold_revocations
 from infrastructure.audit.verify import verify_bundle
+from infrastructure.cli.anchored_auditing import anchored_members, expectations, keys_from_outside
+from infrastructure.cli.anchoring import chosen
 from infrastructure.cli.output import GOOD, WRONG, progress, result
 from infrastructure.cli.session import ledger_at
+from infrastructure.client.files import read_bounded
 from infrastructure.commands.loading import find_log
 from infrastructure.projector import Projector
 from infrastructure.tlog.reader import read_checkpoint
+from infrastructure.tlog.revocation import Recovery
 from infrastructure.tlog.verdict import Verification
 
 _MAX_KEY_FILE_BYTES = 65_536
 
 
-def export(data_dir: Path, tenant: str, out: Path, with_keys: str | None, *, as_json: bool) -> None:
+def export(
+    data_dir: Path, tenant: str, out: Path, with_keys: str | None, rounds: tuple[int, int] | None, *, as_json: bool
+) -> None:
     """Export a log as a bundle."""
     with ledger_at(data_dir) as ledger:
         log = find_log(ledger, tenant)
+        files = bundle_files(ledger, log, chosen(rounds))
         with progress("exporting", ledger.head(log.log_id).size) as told:
-            checkpoint = export_bundle(ledger, log.log_id, out, with_keys=with_keys, progress=told)
+            checkpoint = export_bundle(ledger, log.log_id, out, with_keys=with_keys, further=files, progress=told)
         vkeys = [str(key) for key in log_signer(ledger, log.log_id).verifier_keys()]
         Projector(ledger).catch_up()
     root = base64.b64encode(checkpoint.root).decode()
@@ -32,11 +44,38 @@ def export(data_dir: Path, tenant: str, out: Path, with_keys: str | None, *, as_
     result(members, as_json=as_json, lines=lines)
 
 
-def verify(directory: Path, log_keys: Sequence[str], *, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Revocations:
+    """Revocations of a log's keys, and the recovery keys that may sign them, as an auditor names them."""
+
+    recovery_keys: tuple[str, ...] = ()
+    threshold: int = 1
+    files: tuple[Path, ...] = ()
+
+    def hold(self, verdict: Verification, anchored_round: int | None) -> Verification:
+        """Hold a verdict against them; the round is the first that commits to what was verified."""
+        if not self.recovery_keys:
+            return verdict
+        recovery = Recovery(tuple(VerifierKey.parse(key) for key in self.recovery_keys), self.threshold)
+        notes = [read_bounded(file, MAX_NOTE_BYTES) for file in self.files]
+        return hold_revocations(verdict, recovery, notes, anchored_round)
+
+
+def verify(
+    directory: Path,
+    log_keys: Sequence[str],
+    revocations: Revocations,
+    policy: Path | None,
+    max_age_s: int | None,
+    *,
+    as_json: bool,
+) -> int:
     """Verify a directory; return the exit code."""
-    keys = [key for given in log_keys for key in _vkeys(given)]
+    expected = expectations(policy, verifier_keys(log_keys), max_age_s)
     with progress("verifying", _size(directory)) as told:
-        verdict = verify_bundle(directory, log_keys=keys, progress=told)
+        verdict = verify_bundle(directory, log_keys=keys_from_outside(expected), progress=told)
+    verdict, anchored = verify_anchored(directory, verdict, expected)
+    verdict = revocations.hold(verdict, None if anchored is None else anchored.head_round)
     root = None if verdict.root_hex is None else base64.b64encode(bytes.fromhex(verdict.root_hex)).decode()
     members = {
         "ok": verdict.ok,
@@ -48,6 +87,7 @@ def verify(directory: Path, log_keys: Sequence[str], *, as_json: bool) -> int:
         "checked": list(verdict.checked),
         "not_checked": list(verdict.not_checked),
         "fingerprints": list(verdict.fingerprints),
+        **anchored_members(anchored),
     }
     result(members, as_json=as_json, lines=_verdict_lines(verdict, root))
     return GOOD if verdict.ok else WRONG
@@ -103,6 +143,11 @@ def _replay_lines(found: Replay, live: str | None) -> list[str]:
     if live is not None:
         lines.append("equal to the live projections" if live == found.digest else f"DIFFERS from live {live}")
     return [*lines, *(f"  {count:>7}  {topic}" for topic, count in found.topics.items())]
+
+
+def verifier_keys(given: Sequence[str]) -> list[str]:
+    """Return the verifier keys that options name: each a key, or a file of them."""
+    return [key for one in given for key in _vkeys(one)]
 
 
 def _vkeys(given: str) -> list[str]:

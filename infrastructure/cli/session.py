@@ -10,6 +10,7 @@ from infrastructure.clock import SystemClock
 from infrastructure.entropy import SystemEntropy
 from infrastructure.ids import SystemIds
 from infrastructure.keys import wallet as wallets
+from infrastructure.keys.memory import forbid_dumps
 from infrastructure.keys.wallet import Wallet
 from infrastructure.ledger import Ledger, open_ledger
 
@@ -17,7 +18,7 @@ ROOT_KEY = "root.key.json"
 
 
 @contextmanager
-def ledger_at(data_dir: Path, *, create: bool = False) -> Iterator[Ledger]:
+def ledger_at(data_dir: Path, *, create: bool = False, thawing: bool = False) -> Iterator[Ledger]:
     """Open the ledger of a data directory for one command.
 
     Raises:
@@ -25,7 +26,9 @@ def ledger_at(data_dir: Path, *, create: bool = False) -> Iterator[Ledger]:
     """
     if not create and not (data_dir / "keys").is_dir():
         raise RefusedError(f"there is no ledger in {data_dir}; run `enclave-ledger init --data-dir {data_dir}` first")
-    with open_ledger(data_dir, os.environ, clock=SystemClock(), ids=SystemIds(), entropy=SystemEntropy()) as ledger:
+    forbid_dumps()  # from here on this process holds keys
+    clock, ids, entropy = SystemClock(), SystemIds(), SystemEntropy()
+    with open_ledger(data_dir, os.environ, clock=clock, ids=ids, entropy=entropy, thawing=thawing) as ledger:
         yield ledger
 
 

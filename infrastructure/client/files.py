@@ -1,8 +1,8 @@
-"""Files that a person names, read no further than they may be long."""
+"""Files that a person names: read no further than they may be long, written where nothing is yet."""
 
 from pathlib import Path
 
-from domain.errors import MalformedError
+from domain.errors import ConflictError, MalformedError, UnavailableError
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
@@ -19,3 +19,19 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise MalformedError(f"{path} is larger than {limit} bytes")
     return data
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        ConflictError: when it is.
+        UnavailableError: when the disk refuses.
+    """
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise ConflictError(f"{path} exists already; name a file that does not") from None
+    except OSError as error:
+        raise UnavailableError(f"cannot write {path}: {error.strerror}") from None

@@ -118,7 +118,8 @@ def refuse(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answer:
         signatures=signed,
     )
     pending = on_execution(context, [refused])
-    return ledger.append(pending, command=_command(draft, signed), guards=context.guards(ledger))
+    command = _command(draft, signed, refused=True)
+    return ledger.append(pending, command=command, guards=context.guards(ledger))
 
 
 def _as_of_now(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> tuple[Context, tuple[Signed, ...]]:
@@ -129,8 +130,10 @@ def _as_of_now(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> tupl
     return context, all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=context.tenant.origin, now_ms=now_ms)
 
 
-def _command(draft: RetryDraft, signed: Sequence[Signed]) -> Command:
-    answer = {"workload": draft.claims["workload"], "attempt": draft.claims["next_attempt"]}
+def _command(draft: RetryDraft, signed: Sequence[Signed], *, refused: bool = False) -> Command:
+    answer = {"workload": draft.claims["workload"]}
+    if not refused:
+        answer["attempt"] = draft.claims["next_attempt"]
     return statement_command(draft.context.log_id, signed, answer)
 
 

@@ -70,7 +70,7 @@ class EntryHeader:
     def of(cls, kid: bytes, origin: str) -> "EntryHeader":
         """Print the protected header once, with a gap for the IV."""
         before = _BEFORE_KID + kid + _BEFORE_IV
-        after = b"\x0f\xa1\x01" + cbor2.dumps(origin) + _TYPE
+        after = _after_iv(origin)
         wrapped = byte_string_head(len(before) + IV_BYTES + len(after)) + before
         return cls(_MESSAGE + wrapped, after, _AAD_CONTEXT + wrapped)
 
@@ -93,6 +93,12 @@ def additional_data(entry: bytes, parsed: ParsedEntry) -> bytes:
     length = len(parsed.ciphertext)
     end = len(entry) - length - len(byte_string_head(length)) - len(NO_MAP)
     return _AAD_CONTEXT + entry[len(_MESSAGE) : end] + NO_BYTES
+
+
+@lru_cache(maxsize=4096)
+def _after_iv(origin: str) -> bytes:
+    """Return what follows the IV: the same for all entries of a log."""
+    return b"\x0f\xa1\x01" + cbor2.dumps(origin) + _TYPE
 
 
 def check_origin(origin: str) -> str:

@@ -46,15 +46,12 @@ def encode_record(record: EntryRecord) -> bytes:
     Raises:
         MalformedError: when a value lies outside the restricted JSON.
     """
-    return encode_json(
-        {
-            "at": record.at_ms,
-            "event": record.event,
-            "stream": str(record.stream_id),
-            "topic": record.topic,
-            "version": record.version,
-        }
-    )
+    return encode_members(record.stream_id, record.version, record.topic, record.at_ms, record.event)
+
+
+def encode_members(stream_id: UUID, version: int, topic: str, at_ms: int, event: dict[str, Any]) -> bytes:
+    """Return the plaintext of an entry, from what an `EntryRecord` holds. Raises as `encode_record` does."""
+    return encode_json({"at": at_ms, "event": event, "stream": str(stream_id), "topic": topic, "version": version})
 
 
 def decode_record(plaintext: bytes) -> EntryRecord:

@@ -1,12 +1,17 @@
-"""Connections to the ledger's database, and the factory that the library asks for a recorder.
+"""Connections to the ledger's database: a pool for each role that they run as.
 
 Invariants:
 - A connection string is used whole (TLS settings, several hosts), not only the five parts that the library knows.
+- The role is a start-up option of the session: RESET ROLE, RESET ALL and DISCARD ALL lead back to it, never to the
+  login. Settings of ours come the same way, without a round trip.
+- A connection of the tenants' pool carries a tenant for the length of a transaction only (`TenantReader`).
 - Waiting for a lock ends (10 s): the library's default waits for ever.
 """
 
+import contextlib
 from collections.abc import Callable
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import psycopg
 from eventsourcing.postgres import PostgresDatastore
@@ -14,37 +19,81 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
 from infrastructure.postgres import arrays
+from infrastructure.postgres.roles import Role
 
 LOCK_TIMEOUT_S = 10
 _MOST_CONNECTIONS = 10
+_OPTIONS = (
+    f"-c lock_timeout={LOCK_TIMEOUT_S}s -c idle_in_transaction_session_timeout=60s"
+    " -c default_transaction_isolation=read\\ committed"
+)
 
 
-class LedgerDatastore(PostgresDatastore):
-    """The library's datastore over a whole connection string.
+class RoleDatastore(PostgresDatastore):
+    """The library's datastore over a whole connection string, in one role. Nothing connects before it is used.
 
     Args:
         conninfo: as libpq takes it. Kept, never shown.
+        role: what the connections run as; the login must be able to take it.
         most_connections: size that the pool may grow to.
     """
 
-    def __init__(self, conninfo: str, *, most_connections: int = _MOST_CONNECTIONS) -> None:
+    def __init__(self, conninfo: str, role: Role, *, most_connections: int = _MOST_CONNECTIONS) -> None:
         super().__init__("", "", "", "", "", pool_size=1, max_overflow=most_connections - 1, connect_timeout=30.0)
-        self.pool.kwargs = {**conninfo_to_dict(conninfo), "row_factory": dict_row}
+        given = conninfo_to_dict(conninfo)
+        options = f"{given.get('options') or ''} {_OPTIONS} -c role={role}".strip()
+        self.pool.kwargs = {**given, "options": options, "row_factory": dict_row}
 
     def after_connect_func(self) -> Callable[[psycopg.Connection[Any]], None]:
-        """Return what prepares a new connection: autocommit, our columns, time limits, the default isolation."""
+        """Return what prepares a new connection: autocommit and our columns."""
 
         def after_connect(connection: psycopg.Connection[DictRow]) -> None:
             connection.autocommit = True
             arrays.register(connection.adapters)
-            connection.execute(
-                "SELECT set_config('lock_timeout', %s, false),"
-                " set_config('idle_in_transaction_session_timeout', '60s', false),"
-                " set_config('default_transaction_isolation', 'read committed', false)",
-                (f"{LOCK_TIMEOUT_S}s",),
-            )
 
         return after_connect
 
     def register_type_adapters(self) -> None:
         """Do nothing: the library's composite types are not used, so no connection is opened to look for them."""
+
+
+class LedgerDatastore(RoleDatastore):
+    """The connections of one process: its own are the cell's, for reads and read models.
+
+    Args:
+        conninfo: as libpq takes it. Kept, never shown.
+        tenant_conninfo: of the login for bound reads, where that is another.
+        most_connections: size that each pool may grow to.
+
+    Attributes:
+        appends: connections that write entries.
+        tenants: connections that read as one tenant (`TenantReader`).
+    """
+
+    def __init__(
+        self, conninfo: str, tenant_conninfo: str | None = None, *, most_connections: int = _MOST_CONNECTIONS
+    ) -> None:
+        super().__init__(conninfo, Role.CELL, most_connections=most_connections)
+        self.appends = RoleDatastore(conninfo, Role.APPEND, most_connections=most_connections)
+        self.tenants = RoleDatastore(tenant_conninfo or conninfo, Role.TENANT, most_connections=most_connections)
+
+    def check(self) -> None:
+        """Replace the idle connections that were lost."""
+        for pool in (self.pool, self.appends.pool, self.tenants.pool):
+            if not pool.closed:
+                pool.check()
+
+    def close(self) -> None:
+        """Close all connections. Safe to repeat."""
+        super().close()
+        with contextlib.suppress(AttributeError):  # the library closes what was never quite made, too
+            self.appends.close()
+            self.tenants.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

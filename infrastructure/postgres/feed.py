@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
+from psycopg.sql import SQL, Identifier
+
 from domain.errors import VerificationError
-from infrastructure.postgres.queries import load
 from infrastructure.postgres.reading import Reader, translated
 
-_LISTEN = load("read.sql")["listen"]
 _PAGE = 500
 _PATIENCE_S = 1.0
 
@@ -57,7 +57,9 @@ class Feed(Reader):
             UnavailableError: when the database does not answer; go on after the last position that was yielded.
         """
         with translated(), self.datastore.get_connection() as connection:
-            connection.execute(_LISTEN)  # before the first look, so that no commit falls between look and wait
+            connection.execute(
+                SQL("LISTEN {}").format(Identifier(self.channel()))
+            )  # before the first look, so that no commit falls between look and wait
             try:
                 while not stopped():
                     rows = self.read_feed(after_position)

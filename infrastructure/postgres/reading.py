@@ -11,11 +11,11 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from eventsourcing.persistence import InterfaceError, OperationalError
+from eventsourcing.persistence import DataError, IntegrityError, PersistenceError
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.rows import tuple_row
 
-from domain.errors import ConflictError, UnavailableError, UnknownError
+from domain.errors import ConflictError, MalformedError, UnavailableError, UnknownError
 from domain.transparency.frontier import Frontier
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.records import CommandRecord, Log, StoredEntry, Stream
@@ -26,10 +26,19 @@ _PAGE = 1000
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the library's connection errors into ours; the driver's words may name hosts and rows, and are dropped."""
+    """Turn the library's errors into ours, but for a taken key; the driver's words name hosts and rows: none is kept.
+
+    Raises:
+        MalformedError: when a value is none that the database can hold.
+        UnavailableError: when it does not answer, or refuses what is asked.
+    """
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except IntegrityError:
+        raise
+    except DataError:
+        raise MalformedError("a value is none that the database can hold") from None
+    except PersistenceError as error:
         raise UnavailableError(_words(error)) from None
 
 
@@ -37,6 +46,8 @@ def _words(error: Exception) -> str:
     cause = error.__cause__
     if isinstance(cause, psycopg.errors.LockNotAvailable):
         return "another append to the same log did not end in time: try again"
+    if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+        return "the database refuses the ledger its own rows: its roles or grants were changed"
     return "the database does not answer: try again"
 
 
@@ -63,6 +74,10 @@ class Reader:
         with translated(), self.datastore.get_connection() as connection:
             cursor = connection.cursor(row_factory=tuple_row, binary=True)
             return cursor.execute(query, values, prepare=True).fetchall()
+
+    def channel(self) -> str:
+        """Return the channel that commits are told on. A secret of the cell's: LISTEN asks for no privilege."""
+        return str(self.fetch("channel")[0][0])
 
     def logs(self) -> list[Log]:
         """Return all logs, by slot."""

@@ -6,7 +6,7 @@ Invariants:
   ring.
 - Leaf indices are dense per log; feed positions and notification ids are dense over all logs, in order of commit.
 - A refused batch has written nothing: a version that is taken (the library's IntegrityError), a known command
-  (CommandKnownError), a newer decider (FencedError), an unknown log (UnknownError).
+  (CommandKnownError), a newer decider (FencedError), an unknown log (UnknownError), a frozen one (FrozenLogError).
 - A connection lost in a commit leaves open whether it happened. Entries are sealed with fresh randomness, so a stored
   event with our leaf hash is our own: we look, and write again only what is not there.
 - The library's `insert_events` is never called: it commits what it failed to complete.
@@ -19,11 +19,12 @@ from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import (
+    ApplicationRecorder,
     IntegrityError,
-    InterfaceError,
     Notification,
-    OperationalError,
+    PersistenceError,
     StoredEvent,
+    Subscription,
 )
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg import Connection, Cursor
@@ -41,6 +42,7 @@ from infrastructure.postgres.records import (
     CommandKnownError,
     CommandRecord,
     FencedError,
+    FrozenLogError,
     Log,
     LoggedEvent,
     MovedOnError,
@@ -62,9 +64,10 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         datastore: connections to a migrated database.
     """
 
+    datastore: LedgerDatastore
+
     def __init__(self, datastore: LedgerDatastore) -> None:
         PostgresApplicationRecorder.__init__(self, datastore)
-        self.channel_name = "ledger_feed"  # what the library's subscriptions listen to
         self.sql_create_statements.clear()
 
     def create_log(self, log_id: UUID, slot: int, origin: str) -> Log:
@@ -73,7 +76,7 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         Raises:
             ConflictError: when the id, the slot or the origin belongs to another log.
         """
-        with translated(), self.datastore.get_connection() as connection:
+        with translated(), self.datastore.appends.get_connection() as connection:
             connection.execute(_APPEND["create_log"], {"log_id": log_id, "slot": slot, "origin": origin})
         log = Log(log_id, slot, origin)
         if self.fetch("log", log_id=log_id) != [(log_id, slot, origin)]:
@@ -111,6 +114,7 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
             CommandKnownError: when a command was carried out before.
             FencedError: when a newer decider has taken over.
             UnknownError: when a log does not exist.
+            FrozenLogError: when a log is frozen.
             UnavailableError: when the database does not answer; the same batch may be given again.
         """
         return self.commit(prepare(events, commands, payloads), epoch)
@@ -122,17 +126,17 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         for attempt in range(_ATTEMPTS):
             try:
                 return self._write(batch, epoch)
-            except (IntegrityError, ConflictError):
+            except (IntegrityError, ConflictError, FrozenLogError):
                 mine = self._read_back(batch) if attempt else None
                 if mine is None:
                     raise
                 return mine
-            except (OperationalError, InterfaceError) as error:
+            except PersistenceError as error:
                 if not _worth_repeating(error) or attempt == _ATTEMPTS - 1:
                     with translated():
                         raise
                 time.sleep(_PAUSE_S * attempt)
-                self.datastore.pool.check()  # the others of the pool are likely lost as well
+                self.datastore.check()  # the others are likely lost as well
         raise UnavailableError("unreachable")
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
@@ -187,9 +191,14 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         """Return the last notification id, or None before the first event."""
         return int(self.fetch("last_notification")[0][0]) or None
 
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[ApplicationRecorder]:
+        """Return the library's subscription, listening to the feed's channel."""
+        self.channel_name = self.channel()
+        return super().subscribe(gt, topics)
+
     def _write(self, batch: Batch, epoch: int | None) -> list[Appended]:
         try:
-            with self.datastore.get_connection() as connection:
+            with self.datastore.appends.get_connection() as connection:
                 return _transaction(connection, batch, epoch)
         except IntegrityError as error:
             cause = error.__cause__
@@ -223,7 +232,7 @@ def _transaction(connection: Connection[DictRow], batch: Batch, epoch: int | Non
     with connection.pipeline():
         placement = _lock(connection, batch, epoch)
         feed = _insert(connection, placement)
-        connection.execute(_APPEND["notify"], prepare=False)
+        connection.execute(_APPEND["notify"], prepare=True)
         connection.execute(_APPEND["commit"], prepare=False)
     # The pipeline has ended without an error: the commit is on disk.
     return placement.appended(min(int(row[0]) for row in feed.fetchall())) if feed is not None else []
@@ -246,7 +255,11 @@ def _lock(connection: Connection[DictRow], batch: Batch, epoch: int | None) -> P
         )
         if moved.fetchone() != (0,):
             raise MovedOnError
-    frontiers = {log_id: Frontier.from_bytes(size, bytes(hashes)) for log_id, size, hashes in heads.fetchall()}
+    frontiers = {}
+    for log_id, size, hashes, frozen in heads.fetchall():
+        if frozen is not None:
+            raise FrozenLogError(frozen)
+        frontiers[log_id] = Frontier.from_bytes(size, bytes(hashes))
     if len(frontiers) < len(batch.log_ids):
         raise UnknownError("a log of this batch does not exist")
     return Placement(batch, frontiers)
@@ -271,6 +284,6 @@ def _insert(connection: Connection[DictRow], placement: Placement) -> Cursor[Tup
 def _worth_repeating(error: Exception) -> bool:
     """Tell whether the connection was lost, or the database rolled back for a reason that passes."""
     cause = error.__cause__
-    if not isinstance(cause, psycopg.Error) or isinstance(cause, PoolTimeout):
+    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) or isinstance(cause, PoolTimeout):
         return False
     return cause.sqlstate is None or cause.sqlstate.startswith(_PASSING)

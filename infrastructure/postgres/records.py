@@ -6,7 +6,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from domain.errors import ConflictError, MalformedError
+from domain.errors import ConflictError, MalformedError, RefusedError
 
 DEFAULT_LOG = UUID(int=0)
 """The log of stored events that name none. Like any other it must be made before anything is appended to it."""
@@ -71,7 +71,7 @@ class Appended:
 
 @dataclass(frozen=True)
 class StoredEntry:
-    """An event as it is stored."""
+    """An event as it is stored. In what a tenant reads the notification id, a number of the whole cell, stays 0."""
 
     log_id: UUID
     leaf_index: int
@@ -80,7 +80,7 @@ class StoredEntry:
     topic: str
     entry: bytes = field(repr=False)
     leaf_hash: bytes
-    notification_id: int
+    notification_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,3 +121,10 @@ class MovedOnError(ConflictError):
 
 class FencedError(ConflictError):
     """A newer decider is at work; nothing of this one's batch was written, and it must stop."""
+
+
+class FrozenLogError(RefusedError):
+    """The log's database and what was signed of it disagree: nothing is appended and nothing signed until it is thawed.
+
+    The text names both trees and says what to do.
+    """

@@ -22,6 +22,7 @@ LOG_KEYS = "log.vkey"
 MANIFEST = "manifest.json"
 MANIFEST_NOTE = "manifest.note"
 TILES = "tile"
+KEY_NOTES = "keys"
 RESERVED = frozenset((CHECKPOINT, LOG_KEYS, MANIFEST, MANIFEST_NOTE))
 
 MAX_FILE_BYTES = 1 << 30
@@ -133,6 +134,11 @@ def manifest_text(origin: str, size: int, manifest: bytes) -> bytes:
     """Return the text of `manifest.note` for a log's origin, a tree size and the manifest's bytes."""
     digest = base64.b64encode(hashlib.sha256(manifest).digest()).decode()
     return f"{_NOTE_HEADER}\n{origin}\n{size}\n{digest}\n".encode()
+
+
+def key_note_path(generation: int) -> str:
+    """Return the path of the note about a generation of the log's keys."""
+    return f"{KEY_NOTES}/{generation}.note"
 
 
 def print_keys(keys: Iterable[VerifierKey]) -> bytes:

@@ -3,7 +3,8 @@
 Invariants:
 - Checkpoint and manifest are signed by every key of the current set, in the order of `log.vkey`, and by nobody else.
 - The manifest covers every file but tiles; the tiles are derived again; any further name in the directory refuses.
-- A key from outside must be one of the set. Without one the keys vouch for themselves only.
+- A key from outside must be one of the set, or of a generation from which the chain of key notes leads to it. Without
+  one the keys vouch for themselves only.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from domain.transparency.note import MAX_NOTE_BYTES, Note, VerifierKey, parse_no
 from domain.transparency.tiles import Tile
 from infrastructure.tlog.derive import CheckEntry, LogFiles, derive_from_entries
 from infrastructure.tlog.files import hash_file, read_file, shown, walk
+from infrastructure.tlog.key_chain import Chain, check_roots, generation_of, read_chain
 from infrastructure.tlog.layout import (
     CHECKPOINT,
     LOG_KEYS,
@@ -30,6 +32,8 @@ from infrastructure.tlog.layout import (
 from infrastructure.tlog.signing import verify_checkpoint_signature, verify_note_signature
 from infrastructure.tlog.verdict import NOT_WITNESSED, SELF_CONSISTENT, VERIFIED, Findings, naming
 from infrastructure.workers import Workers
+
+RECORDED_ROTATIONS = "that the log itself records each change of its keys"
 
 
 def verify_own(
@@ -49,7 +53,8 @@ def verify_own(
     with naming(CHECKPOINT):
         checkpoint = Checkpoint.parse(note.text)
     keys = _current_keys(root, checkpoint.origin)
-    trusted = _trusted(keys, outside, checkpoint.origin)
+    chain = read_chain(root, checkpoint, keys)
+    trusted = _trusted(keys, chain, outside, checkpoint.origin)
     data = read_file(root, MANIFEST_NOTE, MAX_NOTE_BYTES)
     with naming(MANIFEST_NOTE):
         manifest_note = parse_note(data)
@@ -57,8 +62,10 @@ def verify_own(
     listed = _check_manifest(root, manifest_note.text, checkpoint)
     _check_listed(root, listed)
     derive_from_entries(LogFiles(root, checkpoint, ours=True), check_entry, progress, workers)
+    check_roots(root, checkpoint.size, chain)
     _check_names(root, checkpoint.size, listed)  # last: what is missing says more than the empty directory it leaves
-    return _findings(checkpoint, keys, trusted, len(listed), signed_at, entries_parsed=check_entry is not None)
+    entries_parsed = check_entry is not None
+    return _findings(checkpoint, keys, chain, trusted, len(listed), signed_at, entries_parsed=entries_parsed)
 
 
 def _current_keys(root: Path, origin: str) -> tuple[VerifierKey, ...]:
@@ -67,15 +74,17 @@ def _current_keys(root: Path, origin: str) -> tuple[VerifierKey, ...]:
         return parse_keys(data, origin)
 
 
-def _trusted(keys: tuple[VerifierKey, ...], outside: Sequence[VerifierKey], origin: str) -> tuple[VerifierKey, ...]:
-    """Return the keys from outside that are this log's; each that carries its name must be in the current set."""
+def _trusted(
+    keys: tuple[VerifierKey, ...], chain: Chain, outside: Sequence[VerifierKey], origin: str
+) -> tuple[VerifierKey, ...]:
+    """Return the keys from outside that are this log's; each that carries its name must be current, or in the chain."""
     if not outside:
         return ()
     named = tuple(key for key in outside if key.name == origin)
     if not named:
         raise VerificationError(f"{CHECKPOINT}: no key given from outside is named for origin {shown(origin)}")
     for key in named:
-        if key not in keys:
+        if key not in keys and generation_of(chain, key) is None:
             raise VerificationError(f"{LOG_KEYS}: the key given from outside, {key.fingerprint}, is not in it")
     return named
 
@@ -138,6 +147,7 @@ def _check_listed(root: Path, listed: dict[str, Listed]) -> None:
 def _findings(
     checkpoint: Checkpoint,
     keys: tuple[VerifierKey, ...],
+    chain: Chain,
     trusted: tuple[VerifierKey, ...],
     listed: int,
     signed_at: int | None,
@@ -154,7 +164,12 @@ def _findings(
         checked.append("every entry has the form and the origin of this log")
     else:
         not_checked.append("the form of the entries")
-    if trusted:
+    if chain:
+        checked.append(f"{len(chain)} generations of keys, each signed in by the one before")
+        not_checked.append(RECORDED_ROTATIONS)
+    if any(key not in keys for key in trusted):
+        checked.append(f"{len(trusted)} keys from outside lead to the log's {len(keys)} current ones")
+    elif trusted:
         checked.append(f"{len(trusted)} of the log's {len(keys)} keys came from outside")
         not_checked += [f"whose {key.fingerprint} is: it came with the bundle" for key in keys if key not in trusted]
     else:
@@ -165,4 +180,5 @@ def _findings(
         tuple(not_checked),
         tuple(key.fingerprint for key in keys),
         signed_at,
+        chain,
     )

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from domain.errors import MalformedError, VerificationError
+from domain.transparency.key_notes import KeyNote
 
 VERIFIED = "verified"
 SELF_CONSISTENT = "self-consistent; origin not authenticated"
@@ -22,7 +23,8 @@ NOT_WITNESSED = "not independently witnessed: only the log's own keys say that e
 class Findings:
     """What a verification that found no fault has to tell.
 
-    `fingerprints` are of the keys whose signatures were checked; `signed_at_unix_s` is the newest time that one states.
+    `fingerprints` are of the keys whose signatures were checked; `signed_at_unix_s` is the newest time that one states;
+    `key_notes` are the generations of the log's keys, empty where they were never rotated.
     """
 
     trust: str
@@ -30,6 +32,7 @@ class Findings:
     not_checked: tuple[str, ...]
     fingerprints: tuple[str, ...]
     signed_at_unix_s: int | None
+    key_notes: tuple[KeyNote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Verification:
     not_checked: tuple[str, ...] = ()
     fingerprints: tuple[str, ...] = ()
     signed_at_unix_s: int | None = None
+    key_notes: tuple[KeyNote, ...] = ()
 
 
 @contextmanager

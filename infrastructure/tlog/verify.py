@@ -43,7 +43,7 @@ def verify_directory(
     Args:
         path: the directory.
         log_keys: verifier keys (`name+id+base64`) that the caller has from elsewhere. Of our own logs all that carry
-            the log's name must be current keys; others are ignored.
+            the log's name must be current keys, or of an older generation that signed them in; others are ignored.
         check_entry: called as `check_entry(leaf_index, entry, origin)` for each entry of our own logs.
         progress: called with the number of entries done, after every 256 or more.
         workers: who shares in it; then `check_entry` is importable.
@@ -113,4 +113,5 @@ def _verdict(stated: Checkpoint | None, outcome: Findings | LedgerError) -> Veri
         not_checked=outcome.not_checked,
         fingerprints=outcome.fingerprints,
         signed_at_unix_s=outcome.signed_at_unix_s,
+        key_notes=outcome.key_notes,
     )

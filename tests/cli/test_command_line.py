@@ -102,7 +102,7 @@ def test_what_governs_and_takes_back_ends_its_output_with_one_object_too(ledger:
 def test_every_refusal_ends_with_one_object_when_asked(ledger: Installation) -> None:
     for arguments, code in (
         (("why", "wl-0x" + "0" * 32), 1), (("why", "x"), 1), (("init",), 1), (("audit", "verify", "nowhere"), 1),
-        (("audit", "verify", "nowhere", "--policy", "p"), 64), (("audit", "replay"), 64), (("submit",), 64),
+        (("audit", "verify", "nowhere", "--max-age", "7d"), 64), (("audit", "replay"), 64), (("submit",), 64),
         (("audit", "replay", "nowhere", "--at", "noon"), 64), (("queue", "--dance"), 64), (("dance",), 64),
     ):  # fmt: skip
         ended = ledger.inside(*arguments, "--json")

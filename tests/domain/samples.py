@@ -14,6 +14,7 @@ from domain.canonical import canonical
 from domain.clauses import events as clauses
 from domain.executions import events as executions
 from domain.identifiers import cac_id_of_execution, execution_id, origin, workload_id
+from domain.logs import events as logs
 from domain.message import Event, Recorded, topics
 from domain.nodes import events as nodes
 from domain.payloads import StoredPayload
@@ -282,6 +283,7 @@ SAMPLES: tuple[Event, ...] = (
     ),
     platform.LevelsAdopted(version=1, domains=("Disaster", "Finance", "Planning"), statements=("g.o.v",)),
     platform.Ticked(due_ms=NOW),
+    platform.KeyDestroyed(slot=7, size=41, root=hexed(24), round=12),
     scope_registered(),
     tenant_registered(),
     tenants.TenantEndorsed(
@@ -296,6 +298,9 @@ SAMPLES: tuple[Event, ...] = (
         statements=("g.o.v",),
     ),
     tenants.KeyDisclosed(streams=2, streams_digest=hexed(23), everything=False, recipient="auditor"),
+    tenants.DataKeyRotated(generation=1),
+    tenants.ErasureOrdered(cooling_off_ms=7 * 86_400_000, not_before_ms=NOW, statements=("g.o.v",)),
+    tenants.ErasureWithdrawn(statements=("g.o.v",)),
     clauses.ClauseRegistered(
         metadata=metadata(), module_digest=hexed(2), module_bytes=4096, module=payload(24),
         owner_origin=ORIGIN, statements=("g.o.v",),
@@ -310,6 +315,7 @@ SAMPLES: tuple[Event, ...] = (
     workloads.CredentialChecked(
         passed=True, reason="in force", credential_digest=hexed(22), valid_until_ms=NOW + 1
     ),
+    logs.KeyRotated(generation=1, from_size=12, note_digest=hexed(31)),
     workloads.ClauseVerified(passed=True, reason="registered", module_digest=hexed(2), clause_entry=hexed(27)),
     queued(clause_rules=(InCountry(kind="in_country", countries=("DEU", "FRA")),)),
     denied(),

@@ -20,7 +20,7 @@ from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.feed import Feed
 from infrastructure.postgres.recorder import LedgerRecorder
 from infrastructure.postgres.records import Appended
-from tests.database import TestServer, kill_server, running_server
+from tests.database import TestServer, as_role, kill_server, running_server
 from tests.postgres.sample import assert_whole, command, event, make_logs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,9 +167,9 @@ def test_waiting_for_a_log_that_somebody_holds_ends(
     recorder: LedgerRecorder, conninfo: str, datastore: LedgerDatastore
 ) -> None:
     (log_id,) = make_logs(recorder, 1)
-    with datastore.get_connection() as connection:
+    with datastore.appends.get_connection() as connection:
         connection.execute("SET lock_timeout = '50ms'")  # the pool's only connection
-    with psycopg.connect(conninfo) as holder:
+    with psycopg.connect(as_role(conninfo)) as holder:
         holder.execute("SELECT * FROM ledger.log_heads FOR UPDATE")
         with pytest.raises(UnavailableError, match="another append"):
             recorder.append([event(log_id)])

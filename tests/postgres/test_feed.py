@@ -86,7 +86,7 @@ def test_the_same_reader_skips_on_a_plain_sequence(conninfo: str) -> None:
 def test_one_slow_commit_holds_later_ones_back_instead_of_being_overtaken(datastore: LedgerDatastore) -> None:
     recorder, feed = LedgerRecorder(datastore), Feed(datastore)
     slow, quick = make_logs(recorder, 2)
-    with datastore.get_connection() as connection, connection.transaction():
+    with datastore.appends.get_connection() as connection, connection.transaction():
         connection.execute("UPDATE ledger.feed_counter SET last_position = last_position + 1, last_notification_id = 1")
         connection.execute("INSERT INTO ledger.feed VALUES (1, %s, 0, 1, 1)", (slow,))
         later = threading.Thread(target=recorder.append, args=([event(quick)],))

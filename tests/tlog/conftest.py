@@ -36,7 +36,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, signer: LogSigner) -> Cal
                 signer=signer,
                 at_unix_s=AT,
                 out=made[size],
-                extra={"keys.json": b'{"streams":{}}', "keys/1.note": b"a rotation\n", "empty": b""}.items(),
+                extra={"keys.json": b'{"streams":{}}', "extra/1.note": b"a note\n", "empty": b""}.items(),
             )
         return made[size]
 

@@ -33,7 +33,7 @@ def entry(index: int) -> bytes:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_bundle_holds_exactly_the_files_that_its_size_needs(original: Callable[[int], Path], size: int) -> None:
-    expected = {"checkpoint", "log.vkey", "manifest.json", "manifest.note", "keys.json", "keys/1.note", "empty"}
+    expected = {"checkpoint", "log.vkey", "manifest.json", "manifest.note", "keys.json", "extra/1.note", "empty"}
     assert files_of(original(size)).keys() == expected | set(required_paths(size))
 
 
@@ -54,7 +54,7 @@ def test_the_empty_log_has_no_tile(original: Callable[[int], Path]) -> None:
 def test_manifest_and_note_are_as_the_format_says(original: Callable[[int], Path], signer: LogSigner) -> None:
     files = files_of(original(2))
     manifest = json.loads(files["manifest.json"])
-    listed = ["checkpoint", "empty", "keys.json", "keys/1.note", "log.vkey"]
+    listed = ["checkpoint", "empty", "extra/1.note", "keys.json", "log.vkey"]
     assert list(manifest) == ["files"]
     assert list(manifest["files"]) == listed
     for path in listed:
@@ -71,7 +71,7 @@ def test_manifest_and_note_are_as_the_format_says(original: Callable[[int], Path
 def test_equal_entries_give_equal_files_but_for_signatures(
     original: Callable[[int], Path], signer: LogSigner, tmp_path: Path
 ) -> None:
-    extra = {"empty": b"", "keys/1.note": b"a rotation\n", "keys.json": b'{"streams":{}}'}
+    extra = {"empty": b"", "extra/1.note": b"a note\n", "keys.json": b'{"streams":{}}'}
     write_bundle(map(entry, range(600)), size=600, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra=extra.items())
     ours, theirs = files_of(original(600)), files_of(tmp_path / "b")
     assert ours.keys() == theirs.keys()

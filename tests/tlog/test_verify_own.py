@@ -89,7 +89,7 @@ def test_any_changed_byte_of_any_file_is_named(bundle: Bundles, signer: LogSigne
 
 def test_every_bit_of_the_small_files_counts(bundle: Bundles) -> None:
     root = bundle(2)
-    for path in ("tile/0/000.p/2", "tile/entries/000.p/2", "keys/1.note"):
+    for path in ("tile/0/000.p/2", "tile/entries/000.p/2", "extra/1.note"):
         data = (root / path).read_bytes()
         for bit in range(8 * len(data)):
             changed = bytearray(data)

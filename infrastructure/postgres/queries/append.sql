@@ -10,7 +10,7 @@ SELECT epoch FROM ledger.decider_epoch FOR SHARE;
 
 -- name: lock_heads
 -- The heads of all logs of the batch, locked in order of their ids, so that two batches never wait for each other in a ring.
-SELECT tenant_id, tree_size, frontier
+SELECT tenant_id, tree_size, frontier, frozen
 FROM ledger.log_heads
 WHERE tenant_id = ANY(%(log_ids)b::uuid[])
 ORDER BY tenant_id
@@ -64,7 +64,7 @@ RETURNING first_notification_id;
 
 -- name: notify
 -- Wakes whoever tails the feed. It carries nothing: they read.
-NOTIFY ledger_feed;
+SELECT pg_notify(name, '') FROM ledger.feed_channel;
 
 -- name: commit
 COMMIT;

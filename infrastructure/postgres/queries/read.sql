@@ -105,6 +105,11 @@ SELECT last_notification_id FROM ledger.feed_counter;
 -- The feed after a position, in order.
 SELECT position, log_id, first_index, count FROM ledger.feed WHERE position > %(after)s ORDER BY position LIMIT %(limit)s;
 
--- name: listen
--- Be woken by commits.
-LISTEN ledger_feed;
+-- name: last_of_topic
+-- How many events of a topic a log's own stream holds, and where the last one lies (null where there is none).
+SELECT count(*), max(leaf_index) FROM ledger.stored_events
+WHERE tenant_id = %(log_id)s AND stream_id = %(log_id)s AND topic = %(topic)s;
+
+-- name: channel
+-- What to listen to, so as to be woken by commits.
+SELECT name FROM ledger.feed_channel;

@@ -1,0 +1,1 @@
+"""What every log, whoever it belongs to, says of itself."""

@@ -1,0 +1,1 @@
+"""The anchor log in the cell: its rounds, their publication under witnesses, their openings."""
