@@ -36,7 +36,7 @@ def verify_foreign(
     """
     with naming(CHECKPOINT):
         checkpoint = Checkpoint.parse_extended(note.text)
-        signers, signed_at = _check_signatures(note, checkpoint, outside)
+        signers, signed_at = check_foreign_signatures(note, checkpoint, outside)
     log = LogFiles(root, checkpoint, ours=False)
     with_entries = checkpoint.size == 0 or exists(root, f"{TILES}/entries") or not _other_format(root)
     if with_entries:
@@ -46,10 +46,14 @@ def verify_foreign(
     return _findings(checkpoint, signers, signed_at, with_entries=with_entries)
 
 
-def _check_signatures(
+def check_foreign_signatures(
     note: Note, checkpoint: Checkpoint, outside: Sequence[VerifierKey]
 ) -> tuple[list[VerifierKey], int | None]:
-    """Return which of the given keys signed, and the newest time that they state."""
+    """Return which of the given keys signed a checkpoint, and the newest time that they state.
+
+    Raises:
+        VerificationError: when none did, or a signature of one is wrong.
+    """
     keys = [key for key in outside if key.type is not SignatureType.ED25519_COSIGNATURE]
     if not keys:
         raise VerificationError("not a log of ours: the log's own verifier key must be given from outside")

@@ -52,9 +52,9 @@ def verify_own(
     """
     with naming(CHECKPOINT):
         checkpoint = Checkpoint.parse(note.text)
-    keys = _current_keys(root, checkpoint.origin)
+    keys = current_keys(root, checkpoint.origin)
     chain = read_chain(root, checkpoint, keys)
-    trusted = _trusted(keys, chain, outside, checkpoint.origin)
+    trusted = trusted_keys(keys, chain, outside, checkpoint.origin)
     data = read_file(root, MANIFEST_NOTE, MAX_NOTE_BYTES)
     with naming(MANIFEST_NOTE):
         manifest_note = parse_note(data)
@@ -68,16 +68,25 @@ def verify_own(
     return _findings(checkpoint, keys, chain, trusted, len(listed), signed_at, entries_parsed=entries_parsed)
 
 
-def _current_keys(root: Path, origin: str) -> tuple[VerifierKey, ...]:
+def current_keys(root: Path, origin: str) -> tuple[VerifierKey, ...]:
+    """Return the keys that came with a bundle, Ed25519 first.
+
+    Raises:
+        VerificationError: when there are none, or they are not of this origin.
+    """
     data = read_file(root, LOG_KEYS, MAX_KEYS_BYTES)
     with naming(LOG_KEYS):
         return parse_keys(data, origin)
 
 
-def _trusted(
+def trusted_keys(
     keys: tuple[VerifierKey, ...], chain: Chain, outside: Sequence[VerifierKey], origin: str
 ) -> tuple[VerifierKey, ...]:
-    """Return the keys from outside that are this log's; each that carries its name must be current, or in the chain."""
+    """Return the keys from outside that are this log's; each that carries its name must be current, or in the chain.
+
+    Raises:
+        VerificationError: when one is neither, or none carries the log's name.
+    """
     if not outside:
         return ()
     named = tuple(key for key in outside if key.name == origin)
@@ -93,8 +102,8 @@ def _check_signatures(
     note: Note, manifest_note: Note, checkpoint: Checkpoint, keys: tuple[VerifierKey, ...]
 ) -> int | None:
     """Return the newest time that a signature of the checkpoint states."""
-    _check_signers(CHECKPOINT, note, keys)
-    _check_signers(MANIFEST_NOTE, manifest_note, keys)
+    check_signers(CHECKPOINT, note, keys)
+    check_signers(MANIFEST_NOTE, manifest_note, keys)
     with naming(CHECKPOINT):
         times = [verify_checkpoint_signature(note, key, checkpoint) for key in keys]
     with naming(MANIFEST_NOTE):
@@ -103,7 +112,12 @@ def _check_signatures(
     return max((time for time in times if time is not None), default=None)
 
 
-def _check_signers(path: str, note: Note, keys: tuple[VerifierKey, ...]) -> None:
+def check_signers(path: str, note: Note, keys: tuple[VerifierKey, ...]) -> None:
+    """Check that exactly these keys have signature lines, in this order.
+
+    Raises:
+        VerificationError: naming the key that is missing.
+    """
     for key in keys:
         if not any(line.by(key) for line in note.signatures):
             raise VerificationError(f"{path}: signature stripped: none by {key.fingerprint}")

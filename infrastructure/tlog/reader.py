@@ -10,6 +10,7 @@ from pathlib import Path
 
 from domain.errors import MalformedError, VerificationError
 from domain.transparency.checkpoint import Checkpoint
+from domain.transparency.hashing import HASH_BYTES
 from domain.transparency.note import MAX_NOTE_BYTES, parse_note
 from domain.transparency.tiles import ENTRIES, MAX_ENTRY_BYTES, TILE_WIDTH, Tile, decode_entries, required_tiles
 from infrastructure.tlog.files import exists, read_file, shown
@@ -31,14 +32,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise VerificationError(f"{CHECKPOINT}: {error}") from None
 
 
-def read_entries(path: Path) -> Iterator[bytes]:
+def read_entries(path: Path, *, prefix: bool = False) -> Iterator[bytes]:
     """Yield the entries of a bundle by leaf index, up to the size that its checkpoint states.
+
+    Args:
+        path: the log's directory.
+        prefix: as for `read_bundle`.
 
     Raises:
         VerificationError: when a file is missing or malformed; entries before it were yielded.
     """
     for tile in required_tiles(read_checkpoint(path).size, ENTRIES):
-        yield from read_bundle(path, tile)
+        yield from read_bundle(path, tile, prefix=prefix)
 
 
 def read_bundle(root: Path, tile: Tile, *, prefix: bool = False) -> list[bytes]:
@@ -61,6 +66,19 @@ def read_bundle(root: Path, tile: Tile, *, prefix: bool = False) -> list[bytes]:
     if used != len(data):
         raise VerificationError(f"{shown(stored.path)}: {len(data) - used} bytes follow the last entry")
     return entries[: tile.width]
+
+
+def read_leaf_tile(root: Path, tile: Tile) -> bytes:
+    """Return the leaf hashes of a tile, one after the other; a full tile may stand in for a partial one.
+
+    Raises:
+        VerificationError: when the file is missing, or not as long as its width says.
+    """
+    stored = stored_tile(root, tile)
+    data = read_file(root, stored.path, TILE_WIDTH * HASH_BYTES)
+    if len(data) != stored.width * HASH_BYTES:
+        raise VerificationError(f"{stored.path}: {len(data)} bytes where {stored.width * HASH_BYTES} are due")
+    return data[: tile.width * HASH_BYTES]
 
 
 def stored_tile(root: Path, tile: Tile) -> Tile:

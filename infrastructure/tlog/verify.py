@@ -24,7 +24,7 @@ from infrastructure.tlog.own import verify_own
 from infrastructure.tlog.verdict import REFUSED, Findings, Verification, naming
 from infrastructure.workers import Workers
 
-__all__ = ["Verification", "verify_directory"]
+__all__ = ["Verification", "is_ours", "verify_directory"]
 
 _MAX_ERROR_CHARACTERS = 1000
 _OUR_ORIGIN = re.compile(r".+/(?:t/[0-9]+|anchors)", re.ASCII)
@@ -68,6 +68,11 @@ def verify_directory(
     return _verdict(stated, findings)
 
 
+def is_ours(path: Path, origin: str) -> bool:
+    """Tell whether a directory is to be judged as one of our own logs (wire formats 2)."""
+    return exists(path, MANIFEST) or exists(path, MANIFEST_NOTE) or _OUR_ORIGIN.fullmatch(origin) is not None
+
+
 def _read_note(path: Path) -> Note:
     if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a parent may not be searched
         raise VerificationError(f"{CHECKPOINT}: missing: there is no such directory")
@@ -91,8 +96,7 @@ def _verify(
     progress: Callable[[int], None] | None,
     workers: Workers | None,
 ) -> Findings:
-    ours = exists(path, MANIFEST) or exists(path, MANIFEST_NOTE) or _OUR_ORIGIN.fullmatch(stated.origin)
-    if ours:
+    if is_ours(path, stated.origin):
         return verify_own(path, note, outside, check_entry=check_entry, progress=progress, workers=workers)
     return verify_foreign(path, note, outside, progress, workers)
 
