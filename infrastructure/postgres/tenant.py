@@ -18,6 +18,7 @@ from psycopg.rows import tuple_row
 from domain.errors import UnknownError
 from domain.transparency.frontier import Frontier
 from infrastructure.postgres.datastore import LedgerDatastore
+from infrastructure.postgres.feed import PAGE, PAGE_BYTES, stored_entry, whole
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.reading import translated
 from infrastructure.postgres.records import LoggedEvent, StoredEntry, Stream
@@ -56,6 +57,15 @@ class TenantReader:
             StoredEntry(self.log_id, index, stream, version, topic, bytes(entry), bytes(digest))
             for index, stream, version, topic, entry, digest in rows
         ]
+
+    def page(self, first: int = 0, limit: int = PAGE) -> list[StoredEntry]:
+        """Return entries from leaf index `first` on, in order: a page as the feed's, bounded in bytes too.
+
+        Raises:
+            VerificationError: when one is missing.
+        """
+        rows = self._fetch("log_page", first=first, limit=limit, bytes=PAGE_BYTES)
+        return whole([stored_entry(self.log_id, row) for row in rows], first)
 
     def every_entry(self, size: int | None = None, *, first: int = 0) -> Iterator[StoredEntry]:
         """Yield entries from `first` up to `size` (a count; None: what the log holds now), a page at a time."""
