@@ -5,6 +5,7 @@
     │   ├── MalformedError      the input is not what its format says
     │   ├── NotAuthorisedError  a signature, key, role or credential does not permit this
     │   ├── ConflictError       the same command id with another body, or a stream moved on
+    │   ├── ErasedError         it is sealed under a data key that was destroyed
     │   └── UnknownError        a named thing does not exist (as far as the asker may know)
     ├── VerificationError   evidence, a proof, a log or a signature does not verify
     └── UnavailableError    something outside did not answer; safe to repeat
@@ -31,6 +32,13 @@ class NotAuthorisedError(RefusedError):
 
 class ConflictError(RefusedError):
     """A command id used again with another body, or a stream that moved on."""
+
+
+class ErasedError(RefusedError):
+    """What was asked for is sealed under a data key that was destroyed: nobody can read it here any more."""
+
+    def __init__(self) -> None:
+        super().__init__("this tenant's data key was destroyed: nothing of its log can be read or written any more")
 
 
 class UnknownError(RefusedError):

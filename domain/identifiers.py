@@ -164,6 +164,11 @@ def node_stream(node: str) -> UUID:
     return _uuid8(b"ledger node stream v1\0" + node.encode())
 
 
+def erasure_stream(slot: int) -> UUID:
+    """Return the stream of a slot in the platform log, where the end of its tenant's data keys is told, once."""
+    return _uuid8(b"ledger erasure stream v1\0" + slot.to_bytes(8, "big"))
+
+
 def _uuid8(name: bytes) -> UUID:
     """Return the UUIDv8 (RFC 9562 5.8) of a name: its hash with version and variant set."""
     value = int.from_bytes(sha256(name).digest()[:16], "big")

@@ -9,7 +9,7 @@ from domain.platform import events as platform
 from domain.tenants import events as tenants
 from domain.workloads import events as workloads
 
-register(platform.Genesis, platform.LevelsAdopted, platform.Ticked)
+register(platform.Genesis, platform.LevelsAdopted, platform.Ticked, platform.KeyDestroyed)
 register(
     tenants.ScopeRegistered,
     tenants.TenantRegistered,
@@ -18,6 +18,9 @@ register(
     tenants.PrincipalRevoked,
     tenants.PolicyAdopted,
     tenants.KeyDisclosed,
+    tenants.DataKeyRotated,
+    tenants.ErasureOrdered,
+    tenants.ErasureWithdrawn,
 )
 register(clauses.ClauseRegistered, clauses.ClauseDeprecated, nodes.NodeEnrolled, nodes.NodeDrained)
 register(

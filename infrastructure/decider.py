@@ -2,12 +2,12 @@
 
 Invariants:
 - State comes from the feed alone, own decisions included: what is folded here is what anybody folds who replays.
+- It is folded from views, stored ones as far as they go: a tenant whose key is gone changes nothing.
 - A deposed decider's batch fails as a whole (FencedError); it must stop.
 - A decision that lost a race (a stream moved on) is thrown away; the next fold decides anew.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from uuid import UUID
 
 from domain.errors import ConflictError, UnavailableError
@@ -17,16 +17,17 @@ from domain.message import Pending, Recorded
 from domain.platform.events import Ticked
 from domain.scheduling.decide import INERT_KINDS, Decision, decide
 from domain.scheduling.state import Scheduling
-from domain.scheduling.views import View, view_of
+from domain.scheduling.views import View
 from infrastructure.commands.context import load_context
 from infrastructure.commands.results import judge
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
-from infrastructure.postgres.feed import Feed, FeedRow
+from infrastructure.postgres.feed import Feed
 from infrastructure.postgres.records import FencedError, Guard
+from infrastructure.stored_views import StoredViews
 
 Watcher = Callable[[Recorded], None]
-"""Is told every event that is folded, in feed order."""
+"""Is told, in feed order, every event that came after the views which were stored when the decider began."""
 
 _MAX_ROUNDS = 100_000
 _PAGE = 500
@@ -37,12 +38,13 @@ class Decider:
 
     Args:
         ledger: the ledger.
-        watcher: is told every folded event.
+        watcher: is told every event after the stored views.
     """
 
     def __init__(self, ledger: Ledger, watcher: Watcher | None = None) -> None:
         self._ledger = ledger
         self._feed = Feed(ledger.datastore)
+        self.views = StoredViews(ledger)
         self._watcher = watcher
         self._position = 0
         self._slots: dict[UUID, int] = {}
@@ -51,26 +53,20 @@ class Decider:
         self.state = Scheduling()
 
     def catch_up(self) -> Scheduling:
-        """Fold everything that was committed; return the state."""
+        """Fold everything that was committed, store its views, return the state."""
+        self._follow()
+        self.views.flush()
+        return self.state
+
+    def _follow(self) -> None:
         while True:
             rows = self._feed.read_feed(self._position, _PAGE)
-            for row, events in zip(rows, self._read(rows), strict=True):
-                for recorded in events:
-                    self._fold(recorded)
+            for row, folded in self.views.follow(rows):
+                for view, recorded in folded:
+                    self._fold(row.log_id, view, recorded)
                 self._position = row.position
             if len(rows) < _PAGE:
-                return self.state
-
-    def _read(self, rows: Sequence[FeedRow]) -> Iterator[Sequence[Recorded]]:
-        """Yield each row's events. Rows of one log that follow each other are read together."""
-        for _, together in itertools.groupby(rows, key=lambda row: row.log_id):
-            group = list(together)
-            first, last = group[0], group[-1]
-            end = last.first_index + last.count
-            found = list(self._ledger.history(first.log_id, first=first.first_index, size=end))
-            for row in group:
-                at = row.first_index - first.first_index
-                yield found[at : at + row.count]
+                return
 
     def settle(self) -> int:
         """Decide until nothing more can be decided. Returns how many events were appended.
@@ -80,12 +76,13 @@ class Decider:
         """
         if self._epoch is None:
             self._epoch = self._ledger.recorder.take_epoch()
-        self.catch_up()
+        self._follow()
         # What has come due while nobody decided comes first: nothing is placed after its time.
         appended = int(self._tick())
         appended += self._decide()
         while self._tick():
             appended += 1 + self._decide()
+        self.views.flush()
         return appended
 
     def _decide(self) -> int:
@@ -96,7 +93,7 @@ class Decider:
                 self._cause = None
                 return appended
             appended += self._append(_up_to_a_reset(decisions))
-            self.catch_up()
+            self._follow()
         raise UnavailableError("the decider doesn't come to rest; this is a fault of the program")
 
     def _append(self, decisions: tuple[Decision, ...]) -> int:
@@ -128,20 +125,17 @@ class Decider:
             raise
         except ConflictError:
             pass  # another entry of the platform came first, and may have carried time past it
-        self.catch_up()
+        self._follow()
         return True
 
-    def _fold(self, recorded: Recorded) -> None:
-        slot = self._slots.get(recorded.log_id)
-        if slot is None:
-            slot = self._slots[recorded.log_id] = self._ledger.log(recorded.log_id).slot
-        view = view_of(recorded, slot)
+    def _fold(self, log_id: UUID, view: View, recorded: Recorded | None) -> None:
+        self._slots[log_id] = view["slot"]
         # Until the decider has come to rest, an input that may let somebody run is not forgotten because another
         # entry followed it (usage and a CAC follow a reset): else that workload would wait for the next input.
         if self._cause is None or view["kind"] not in INERT_KINDS:
             self._cause = view
         self.state.fold(view)
-        if self._watcher is not None:
+        if self._watcher is not None and recorded is not None:
             self._watcher(recorded)
 
 

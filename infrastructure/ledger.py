@@ -7,7 +7,6 @@ Invariants:
 - Recorded instants never fall within a process: a clock that steps back is clamped.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,37 +19,65 @@ from eventsourcing.persistence import IntegrityError
 
 from domain.errors import ConflictError
 from domain.message import Pending, Recorded
+from infrastructure.acknowledging import Acknowledger, Commit, NewestRound
 from infrastructure.clock import Clock
 from infrastructure.entropy import Entropy
 from infrastructure.ids import IdSource
+from infrastructure.keys.at_rest import AtRest
 from infrastructure.keys.keyring import Keyring
+from infrastructure.keys.port import KeyringPort
 from infrastructure.keys.sealing import payload_digest
 from infrastructure.keys.wrapping import passphrase_from
 from infrastructure.logbook import Logbook
-from infrastructure.mapper import NOT_STORED, placed
 from infrastructure.postgres.batch import Batch, prepare
 from infrastructure.postgres.connect import Database, open_database
 from infrastructure.postgres.group import GroupCommit
+from infrastructure.postgres.recorder import LedgerRecorder
 from infrastructure.postgres.records import Appended, CommandKnownError, Guard, Payload
+from infrastructure.statements.acknowledgement import AcknowledgementSigner
 from infrastructure.transactions import Answer, Attachment, Command, command_record, repeated, same_answer
 
 __all__ = ["Answer", "Attachment", "Command", "Ledger", "open_ledger"]
 
 
+Placed = tuple[Appended, Commit]
+"""Where an event came to lie, and its whole commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Acknowledging:
+    """Commits, and makes of each commit what acknowledges it."""
+
+    recorder: LedgerRecorder
+    acknowledger: Acknowledger
+
+    def commit(self, batch: Batch, epoch: int | None) -> list[Placed]:
+        """Write a batch, durably."""
+        places = self.recorder.commit(batch, epoch)
+        commit = self.acknowledger.committed(batch, places)
+        return [(place, commit) for place in places]
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What a command will write: its events as sealed, and the batch that holds them."""
+    """What a command will write: its events, their instant, and the batch that holds them sealed."""
 
-    unplaced: tuple[Recorded, ...]
+    pending: Sequence[Pending]
+    at_ms: int
     batch: Batch
 
 
 class Ledger(Logbook):
     """Events of all logs of one cell. Use `open_ledger`."""
 
-    def __init__(self, database: Database, keyring: Keyring, *, clock: Clock, ids: IdSource, entropy: Entropy) -> None:
+    def __init__(
+        self, database: Database, keyring: KeyringPort, *, clock: Clock, ids: IdSource, entropy: Entropy
+    ) -> None:
         super().__init__(database, keyring, clock=clock, ids=ids, entropy=entropy)
-        self._group = GroupCommit(self.recorder)
+        acknowledger = Acknowledger(
+            self._acknowledgement_signer, clock=clock, entropy=entropy, newest_round=NewestRound(_before_any_round)
+        )
+        self._group = GroupCommit(_Acknowledging(self.recorder, acknowledger))
         self._last_at_ms = 0
 
     def append(
@@ -78,7 +105,10 @@ class Ledger(Logbook):
             FencedError: when a newer decider is at work.
         """
         prepared = self._prepare(pending, command, attachments, claims, guards)
-        return self._settled(prepared, command, self._group.submit(prepared.batch, epoch).result)
+        try:
+            return _answer(prepared, command, self._group.append(prepared.batch, epoch))
+        except (IntegrityError, CommandKnownError) as error:
+            return _refused(command, error, self.at_rest)
 
     async def append_async(
         self,
@@ -86,13 +116,16 @@ class Ledger(Logbook):
         *,
         command: Command | None = None,
         attachments: Sequence[Attachment] = (),
+        epoch: int | None = None,
         claims: Sequence[Command] = (),
+        guards: Sequence[Guard] = (),
     ) -> Answer:
-        """Do what `append` does without holding a thread while the commit is under way."""
-        prepared = self._prepare(pending, command, attachments, claims)
-        done = asyncio.wrap_future(self._group.submit(prepared.batch))
-        await asyncio.wait([done])
-        return self._settled(prepared, command, done.result)
+        """Do what `append` does, as a task: it holds no thread while it waits."""
+        prepared = self._prepare(pending, command, attachments, claims, guards)
+        try:
+            return _answer(prepared, command, await self._group.append_async(prepared.batch, epoch))
+        except (IntegrityError, CommandKnownError) as error:
+            return _refused(command, error, self.at_rest)
 
     def _prepare(
         self,
@@ -103,32 +136,18 @@ class Ledger(Logbook):
         guards: Sequence[Guard] = (),
     ) -> _Prepared:
         """Stamp, seal and hash, before any lock is taken."""
+        self.sealers.check({item.log_id for item in pending})
         at_ms = self._instant()
-        unplaced = tuple(
-            Recorded(item.log_id, NOT_STORED, item.stream_id, item.version, at_ms, item.event, b"") for item in pending
-        )
-        stored = [self.mapper.to_stored_event(recorded) for recorded in unplaced]
-        records = [command_record(one) for one in (*([command] if command else []), *claims)]
+        stored = [self.mapper.seal(item, at_ms) for item in pending]
+        records = [command_record(one, self.at_rest(one.log_id)) for one in (*([command] if command else []), *claims)]
         payloads = [Payload(item.log_id, item.digest, item.sealed) for item in attachments]
-        return _Prepared(unplaced, prepare(stored, records, payloads, guards))
-
-    def _settled(
-        self, prepared: _Prepared, command: Command | None, outcome: Callable[[], Sequence[Appended]]
-    ) -> Answer:
-        try:
-            places = outcome()
-        except CommandKnownError as error:
-            return repeated(command, error)
-        except IntegrityError:
-            raise ConflictError("something else was recorded first; read again and repeat") from None
-        recorded = tuple(
-            placed(one, place.leaf_index, place.leaf_hash) for one, place in zip(prepared.unplaced, places, strict=True)
-        )
-        return Answer(command.answer if command else {}, recorded)
+        answers = command.command_id if command else ""
+        return _Prepared(pending, at_ms, prepare(stored, records, payloads, guards, answers=answers))
 
     def attach(self, log_id: UUID, stream_id: UUID, data: bytes) -> Attachment:
         """Seal bytes under a stream's key, for `append`."""
-        sealed = self._sealer(log_id).seal_payload(stream_id, data)
+        self.sealers.check((log_id,))
+        sealed = self.sealers.readable(log_id).seal_payload(stream_id, data)
         return Attachment(log_id, payload_digest(sealed), sealed, sha256(data).digest())
 
     def answered(self, command: Command) -> Mapping[str, Any] | None:
@@ -140,7 +159,7 @@ class Ledger(Logbook):
         known = self.recorder.find_command(command.log_id, command.issuer, command.command_id)
         if known is None:
             return None
-        return same_answer(command, known)
+        return same_answer(command, known, self.at_rest(command.log_id))
 
     def close(self) -> None:
         """Leave the database."""
@@ -156,10 +175,37 @@ class Ledger(Logbook):
     ) -> None:
         self.close()
 
+    def _acknowledgement_signer(self, log_id: UUID) -> AcknowledgementSigner:
+        return AcknowledgementSigner(self.keyring.get(log_id).acknowledgement_key(), self.log(log_id).origin)
+
     def _instant(self) -> int:
         with self._lock:
             self._last_at_ms = max(self._last_at_ms, self.clock.now_ms())
             return self._last_at_ms
+
+
+def _before_any_round() -> int:
+    return 0
+
+
+def _answer(prepared: _Prepared, command: Command | None, stored: Sequence[Placed]) -> Answer:
+    at_ms = prepared.at_ms
+    recorded = tuple(
+        [
+            Recorded(one.log_id, place.leaf_index, one.stream_id, one.version, at_ms, one.event, place.leaf_hash)
+            for one, (place, _) in zip(prepared.pending, stored, strict=True)
+        ]
+    )
+    return Answer(command.answer if command else {}, recorded, stored[0][1] if stored else None)
+
+
+def _refused(
+    command: Command | None, error: IntegrityError | CommandKnownError, at_rest: Callable[[UUID], AtRest]
+) -> Answer:
+    """Answer a command that was carried out before with its first answer; refuse everything else."""
+    if isinstance(error, CommandKnownError):
+        return repeated(command, error, at_rest)
+    raise ConflictError("something else was recorded first; read again and repeat") from None
 
 
 def open_ledger(data_dir: Path, environ: Mapping[str, str], *, clock: Clock, ids: IdSource, entropy: Entropy) -> Ledger:

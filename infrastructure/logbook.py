@@ -1,7 +1,8 @@
 """The logs of one cell as this process reads them: their names, keys and events.
 
 Invariants:
-- A log has one sealer in a process: two would count their sealings apart.
+- Before each request of a log its keys are looked at: what was rotated or destroyed elsewhere counts here too.
+- Of a log whose data key was destroyed a stream can't be read (ErasedError); its history is `Sealed` from end to end.
 - What never changes is read once (`once`); everything else is read when it is asked for.
 """
 
@@ -11,20 +12,23 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from domain.errors import RefusedError, UnknownError
-from domain.identifiers import PLATFORM_SLOT, origin
+from domain.identifiers import PLATFORM_SLOT, erasure_stream, origin
 from domain.message import Recorded
+from domain.platform.events import KeyDestroyed
 from domain.transparency.frontier import Frontier
 from infrastructure.clock import Clock
 from infrastructure.entropy import Entropy
 from infrastructure.ids import IdSource, free_slot
-from infrastructure.keys.keyring import Keyring, LogKeys, LogKind
-from infrastructure.keys.sealing import Sealer
+from infrastructure.keys.at_rest import AtRest
+from infrastructure.keys.keyring import LogKeys, LogKind
+from infrastructure.keys.port import KeyringPort
 from infrastructure.mapper import SealingMapper
 from infrastructure.postgres.connect import Database
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.recorder import LedgerRecorder
 from infrastructure.postgres.records import Log
 from infrastructure.postgres.tenant import TenantReader
+from infrastructure.sealers import Sealers
 
 T = TypeVar("T")
 
@@ -35,7 +39,9 @@ _FACTS = 4096
 class Logbook:
     """Reads of all logs of one cell."""
 
-    def __init__(self, database: Database, keyring: Keyring, *, clock: Clock, ids: IdSource, entropy: Entropy) -> None:
+    def __init__(
+        self, database: Database, keyring: KeyringPort, *, clock: Clock, ids: IdSource, entropy: Entropy
+    ) -> None:
         self.clock = clock
         self.ids = ids
         self.entropy = entropy
@@ -43,8 +49,10 @@ class Logbook:
         self._database = database
         self._datastore = LedgerDatastore(database.conninfo, database.tenant_conninfo)
         self.recorder = LedgerRecorder(self._datastore)
-        self.mapper = SealingMapper(self._sealer)
-        self._sealers: dict[UUID, Sealer] = {}
+        self.sealers = Sealers(
+            keyring, entropy, self.recorder, is_destroyed=self._destruction_is_recorded, forget=self._forget
+        )
+        self.mapper = SealingMapper(self.sealers)
         self._logs: dict[UUID, Log] = {}
         self._facts: dict[tuple[str, object], Any] = {}
         self._lock = threading.Lock()
@@ -88,19 +96,45 @@ class Logbook:
                     return log
         raise RefusedError("this ledger has no genesis yet; run `enclave-ledger init` first")
 
+    def erased(self, log_id: UUID) -> bool:
+        """Tell whether a log's data keys were destroyed.
+
+        Raises:
+            UnknownError: when its keys are missing, though nothing says that they were destroyed.
+        """
+        self.sealers.check((log_id,))
+        return self.sealers.of(log_id) is None
+
+    def at_rest(self, log_id: UUID) -> AtRest:
+        """Return what seals a log's read models and answers in the database.
+
+        Raises:
+            ErasedError: when the log's data keys were destroyed.
+        """
+        self.sealers.check((log_id,))
+        return self.sealers.readable(log_id).at_rest
+
     def attached(self, log_id: UUID, stream_id: UUID, digest: str) -> bytes:
         """Return the bytes that were stored under a digest.
 
         Raises:
             UnknownError: when there are none.
+            ErasedError: when the log's data keys were destroyed.
         """
         sealed = self.recorder.find_payload(log_id, bytes.fromhex(digest))
         if sealed is None:
             raise UnknownError("no payload is stored under this digest")
-        return self._sealer(log_id).open_payload(stream_id, sealed)
+        self.sealers.check((log_id,))
+        return self.sealers.readable(log_id).open_payload(stream_id, sealed)
 
     def stream(self, log_id: UUID, stream_id: UUID) -> tuple[Recorded, ...]:
-        """Return a stream's events, in order. Their leaf index is not looked up."""
+        """Return a stream's events, in order. Their leaf index is not looked up.
+
+        Raises:
+            ErasedError: when the log's data keys were destroyed.
+        """
+        self.sealers.check((log_id,))
+        self.sealers.readable(log_id)
         events = self.recorder.select_events(stream_id, log_id=log_id)
         return tuple(self.mapper.to_domain_event(stored) for stored in events)
 
@@ -111,6 +145,7 @@ class Logbook:
             page = self.recorder.entries(log_id, first, min(_PAGE, end - first))
             if not page:
                 return
+            self.sealers.check((log_id,))
             for stored in page:
                 yield self.mapper.opened(stored)
             first = page[-1].leaf_index + 1
@@ -133,11 +168,11 @@ class Logbook:
             name: which one, within its kind.
             read: reads it; what it raises is not remembered.
         """
-        if (kind, name) not in self._facts:
-            self._facts[kind, name] = read()
+        found: T | None = self._facts.get((kind, name))
+        if found is None:
+            found = self._facts[kind, name] = read()
             if len(self._facts) > _FACTS:
                 self._facts.pop(next(iter(self._facts)))
-        found: T = self._facts[kind, name]
         return found
 
     def as_tenant(self, log_id: UUID) -> TenantReader:
@@ -158,13 +193,15 @@ class Logbook:
         """Return the connections of this process."""
         return self._datastore
 
-    def _sealer(self, log_id: UUID) -> Sealer:
-        """Return the one sealer of a log in this process: two would count their sealings apart."""
-        with self._lock:
-            sealer = self._sealers.get(log_id)
-            if sealer is None:
-                keys = self.keyring.get(log_id)
-                size = self.recorder.head(log_id).size
-                sealer = Sealer(self.log(log_id).origin, keys.data_key, self.entropy, sealed_before=size)
-                self._sealers[log_id] = sealer
-            return sealer
+    def _destruction_is_recorded(self, log: Log) -> bool:
+        """Tell whether the platform log says that a log's data keys were destroyed."""
+        platform = next((one for one in self.logs() if one.slot == PLATFORM_SLOT), None)
+        if platform is None:  # this log is being made, and the platform's after it
+            return False
+        found = self.recorder.select_events(erasure_stream(log.slot), log_id=platform.log_id)
+        events = (self.mapper.to_domain_event(stored).event for stored in found)
+        return any(isinstance(event, KeyDestroyed) and event.slot == log.slot for event in events)
+
+    def _forget(self, log_id: UUID) -> None:
+        self.mapper.forget(log_id)
+        self._facts.clear()

@@ -1,4 +1,7 @@
-"""Keeps the live read models: follows every log, folds, and writes rows and position together (exactly once)."""
+"""Keeps the live read models: follows every log, folds, and writes rows and position together (exactly once).
+
+Rows are sealed under the log's data key: no content is in the database, and what is left of them goes with that key.
+"""
 
 import json
 from typing import Any
@@ -26,17 +29,29 @@ class Projector:
         self._views = Views(ledger.datastore)
 
     def catch_up(self) -> int:
-        """Fold what was committed since; return how many events that was, over all logs and projections."""
+        """Fold what was committed since; return how many events that was, over all logs and projections.
+
+        A log whose data key was destroyed has no read models.
+        """
         return sum(self._follow(log.log_id, name) for log in self._ledger.logs() for name in PROJECTIONS)
 
     def rows(self, log_id: UUID, projection: str) -> Rows:
-        """Return a read model's rows as they are stored."""
-        return {key: json.loads(value) for key, value in self._views.rows(projection, log_id).items()}
+        """Return a read model's rows.
+
+        Raises:
+            ErasedError: when the log's data key was destroyed.
+        """
+        at_rest = self._ledger.at_rest(log_id)
+        return {
+            key: json.loads(at_rest.open(_place(log_id, projection, key), value))
+            for key, value in self._views.rows(projection, log_id).items()
+        }
 
     def row(self, log_id: UUID, projection: str, key: str) -> dict[str, Any] | None:
-        """Return one row, or None."""
+        """Return one row, or None. Raises as `rows` does."""
+        at_rest = self._ledger.at_rest(log_id)
         value = self._views.row(projection, log_id, key)
-        return None if value is None else json.loads(value)
+        return None if value is None else json.loads(at_rest.open(_place(log_id, projection, key), value))
 
     def digest(self, log_id: UUID) -> str:
         """Return the state digest over the stored rows of a log."""
@@ -59,7 +74,7 @@ class Projector:
 
     def _fold(self, log_id: UUID, name: str) -> int:
         position, size = self._views.position(name, log_id), self._ledger.head(log_id).size
-        if position == size:
+        if position == size or self._ledger.erased(log_id):
             return 0
         rows, project, folded = self.rows(log_id, name), PROJECTIONS[name], 0
         changes: Rows = {}
@@ -77,5 +92,10 @@ class Projector:
         return folded
 
     def _write(self, log_id: UUID, name: str, start: int, end: int, changes: Rows) -> None:
-        values = {key: canonical(row) for key, row in changes.items()}
+        at_rest = self._ledger.at_rest(log_id)
+        values = {key: at_rest.seal(_place(log_id, name, key), canonical(row)) for key, row in changes.items()}
         self._views.apply(name, log_id, start, values, to_position=end)
+
+
+def _place(log_id: UUID, projection: str, key: str) -> bytes:
+    return canonical(["row", str(log_id), projection, key])

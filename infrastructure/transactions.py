@@ -1,7 +1,7 @@
 """What a command hands to the ledger with its events, and what it gets back."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,10 @@ from domain.canonical import canonical, parse_canonical
 from domain.errors import ConflictError
 from domain.message import Recorded
 from domain.payloads import StoredPayload
+from infrastructure.acknowledging import Commit
+from infrastructure.keys.at_rest import AtRest
 from infrastructure.postgres.records import CommandKnownError, CommandRecord
+from infrastructure.statements.acknowledgement import Acknowledgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +49,27 @@ class Answer:
 
     answer: Mapping[str, Any]
     recorded: tuple[Recorded, ...]
+    commit: Commit | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def acknowledgements(self) -> tuple[Acknowledgement, ...]:
+        """Return the signed acknowledgement of each recorded event; none for a repeat, which stores nothing."""
+        if self.commit is None:
+            return ()
+        return tuple([self.commit.acknowledge(one.log_id, one.leaf_index) for one in self.recorded])
 
 
-def command_record(command: Command) -> CommandRecord:
-    """Return the row that is written in the transaction of the command's events."""
-    digest = sha256(command.body).digest()
-    return CommandRecord(command.log_id, command.issuer, command.command_id, digest, canonical(dict(command.answer)))
+def command_record(command: Command, at_rest: AtRest) -> CommandRecord:
+    """Return the row that is written in the transaction of the command's events.
+
+    Answer and digest are sealed together: what a short body says could be guessed from its hash.
+    """
+    content = canonical({"answer": dict(command.answer), "digest": sha256(command.body).hexdigest()})
+    sealed = at_rest.seal(_place(command), content)
+    return CommandRecord(command.log_id, command.issuer, command.command_id, b"", sealed)
 
 
-def repeated(command: Command | None, error: CommandKnownError) -> Answer:
+def repeated(command: Command | None, error: CommandKnownError, at_rest: Callable[[UUID], AtRest]) -> Answer:
     """Return the first answer of a command that was carried out before.
 
     Raises:
@@ -66,17 +81,27 @@ def repeated(command: Command | None, error: CommandKnownError) -> Answer:
             command.issuer,
             command.command_id,
         ):
-            return Answer(same_answer(command, known), ())
+            return Answer(same_answer(command, known, at_rest(command.log_id)), ())
     raise ConflictError("that name is taken already") from None
 
 
-def same_answer(command: Command, known: CommandRecord) -> Mapping[str, Any]:
+def same_answer(command: Command, known: CommandRecord, at_rest: AtRest) -> Mapping[str, Any]:
     """Return a known command's answer.
 
     Raises:
         ConflictError: when its id came with another body.
+        VerificationError: when what is stored was changed.
     """
-    if known.digest != sha256(command.body).digest():
+    digest = sha256(command.body).hexdigest()
+    if known.answer.startswith(b"{"):  # the first release kept answers in the clear; they hold ids only
+        content = {"answer": parse_canonical(known.answer), "digest": known.digest.hex()}
+    else:
+        content = parse_canonical(at_rest.open(_place(command), known.answer))
+    if content["digest"] != digest:
         raise ConflictError("this command id was used before with another body")
-    answer: Mapping[str, Any] = parse_canonical(known.answer)
+    answer: Mapping[str, Any] = content["answer"]
     return answer
+
+
+def _place(command: Command) -> bytes:
+    return canonical(["command", str(command.log_id), command.issuer, command.command_id])

@@ -11,6 +11,7 @@ from infrastructure.keys.private_files import locked
 from infrastructure.ledger import Ledger
 from infrastructure.node_agent import NodeAgent
 from infrastructure.projector import Projector
+from infrastructure.rotation import rotate_what_is_due
 from infrastructure.runtime.pool import KeepPool
 
 NODES = "nodes"
@@ -42,12 +43,12 @@ def work(
     """Decide, execute and report until nothing is left to do here. Returns how many executions were run.
 
     One process at a time works a data directory; another one waits, and does what is left. What a process that died
-    left in the middle is ended first.
+    left in the middle is ended first. Data keys that have sealed often are rotated.
 
     Args:
         ledger: the ledger.
         data_dir: whose nodes work.
-        watcher: is told every event, history included.
+        watcher: is told every event after those whose views were stored before.
         trouble: is told, in words, what went wrong with one execution; the others go on.
 
     Raises:
@@ -56,6 +57,7 @@ def work(
     """
     with locked(data_dir / _LOCK):
         done = _work(ledger, data_dir, Decider(ledger, watcher), trouble)
+    rotate_what_is_due(ledger)
     Projector(ledger).catch_up()
     return done
 

@@ -18,6 +18,7 @@ from domain.executions.state import Execution
 from domain.message import Recorded
 from domain.policies.kinds import Notification, Policy
 from domain.statements import Signed, require_threshold
+from domain.tenants.erasure import require_nothing_new
 from domain.tenants.state import Tenant
 from domain.workloads.events import WorkloadQueued
 
@@ -99,9 +100,11 @@ def authorize_retry(
 
     Raises:
         ConflictError: when this fault has been decided.
-        RefusedError: when the execution did not fault, is not reset, or expiry or bounds are out of range.
+        RefusedError: when the execution did not fault, is not reset, expiry or bounds are out of range, or the tenant's
+            erasure is ordered.
         NotAuthorisedError: when the policy's roles and threshold are not met.
     """
+    require_nothing_new(tenant)
     if execution.faulted is None or not execution.reset:
         raise RefusedError("the execution has not faulted and been reset; there is nothing to re-authorise")
     if execution.retry_decided:

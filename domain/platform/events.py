@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from domain.identifiers import Digest
 from domain.message import Event, Value
 from domain.policies.kinds import Word
 
@@ -45,3 +46,17 @@ class Ticked(Event):
     TOPIC: ClassVar[str] = "time.ticked.v1"
 
     due_ms: Annotated[int, Field(ge=0)]
+
+
+class KeyDestroyed(Event):
+    """The data keys of the tenant in a slot are gone: its log, of this size and root, can't be read any more.
+
+    `round`: the round of the anchor log that holds the log at this size; None where nothing anchors it.
+    """
+
+    TOPIC: ClassVar[str] = "tenant.key_destroyed.v1"
+
+    slot: Annotated[int, Field(ge=1)]
+    size: Annotated[int, Field(ge=0)]
+    root: Digest
+    round: Annotated[int, Field(ge=0)] | None

@@ -2,7 +2,8 @@
 
 Invariants:
 - `decide` changes nothing. The caller folds what it returns and asks again until nothing more can be decided.
-- Order: what has expired, what an ended attempt leaves behind, then waiting workloads by (level, arrival).
+- Order: what has expired, what has not begun of a tenant whose erasure is ordered, what an ended attempt leaves behind,
+  then waiting workloads by (level, arrival).
 - A denial is final and rests on the workload and on nodes' own facts; everything else waits as `no_node_now`.
 - A decision about a tenant goes into that tenant's log and names nobody else (wire formats 9).
 """
@@ -30,6 +31,7 @@ from domain.workloads.events import (
     WorkloadDenied,
     WorkloadExpired,
     WorkloadPlaced,
+    WorkloadQueued,
 )
 
 SETUP_MS = 10 * MINUTE_MS
@@ -61,7 +63,13 @@ def decide(state: Scheduling, cause: View, engine: str) -> tuple[Decision, ...]:
         engine: digest of this engine, named by every decision.
     """
     # One kind at a time: an execution that is overdue and over as well must not get two events at one version.
-    for settled in (_expired(state, engine), _over(state), _again(state, engine), _unsettled(state, engine)):
+    for settled in (
+        _expired(state, engine),
+        _closed(state, engine),
+        _over(state),
+        _again(state, engine),
+        _unsettled(state, engine),
+    ):
         decisions = tuple(settled)
         if decisions:
             return decisions
@@ -120,6 +128,26 @@ def _overdue(state: Scheduling, execution: str, live: Live) -> Iterator[Decision
         yield _on(state, live.slot, stream, event, after=after)
 
 
+def _closed(state: Scheduling, engine: str) -> Iterator[Decision]:
+    """End what has not begun of tenants whose erasure is ordered; what has its inputs comes to its own end."""
+    for waiting in list(state.waiting.values()):
+        if waiting.slot in state.closed:
+            yield _withdrawn(state, waiting.slot, waiting.queued, engine)
+    placed = {
+        live.key: live for name, live in state.live.items() if live.slot in state.closed and name not in state.over
+    }
+    for key, live in sorted(placed.items()):
+        if key not in state.ran:
+            yield _withdrawn(state, live.slot, live.queued, engine)
+
+
+def _withdrawn(state: Scheduling, slot: int, queued: WorkloadQueued, engine: str) -> Decision:
+    finding = Finding("erasure_ordered", "workload", False, "an erasure that is ordered", "a tenant that takes work")  # noqa: FBT003
+    waiting = Waiting(slot, queued, 0)
+    named = _named(state, waiting, *state.effective(waiting), engine)
+    return _denied(state, waiting, finding, Candidates((), 0, (), None), named)
+
+
 def _over(state: Scheduling) -> Iterator[Decision]:
     for execution in sorted(state.over):
         event = ExecutionAbandoned(execution_id=execution, reason="workload_ended")
@@ -130,6 +158,9 @@ def _again(state: Scheduling, engine: str) -> Iterator[Decision]:
     """Place an attempt again that ended for a node's reason, at most MAX_FAILURES times."""
     for (slot, workload), queued in sorted(state.again.items(), key=lambda item: item[0]):
         failures = state.failures[slot, workload]
+        if slot in state.closed:
+            yield _withdrawn(state, slot, queued, engine)
+            continue
         if failures < MAX_FAILURES:
             event: Event = queued.model_copy(update={"attempt": queued.attempt + 1})
         else:

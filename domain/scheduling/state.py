@@ -85,6 +85,7 @@ class Scheduling:
     attempts: dict[Key, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     ran: set[Key] = field(default_factory=set)
     unsettled: dict[Key, WorkloadQueued] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)
 
     def fold(self, view: View) -> None:
         """Take one view in.
@@ -134,6 +135,11 @@ class Scheduling:
         """Return the origin of the tenant in a slot."""
         return origin(self.host, slot)
 
+    def at_rest(self, slot: int) -> bool:
+        """Tell whether nothing of a tenant waits or runs, and nothing more will be decided for it."""
+        keys = [*self.waiting, *self.again, *self.unsettled, *(live.key for live in self.live.values())]
+        return all(key[0] != slot for key in keys)
+
     def due_ms(self) -> int | None:
         """Return the next instant at which something expires, if anything can."""
         instants = [waiting.queued.not_after_ms for waiting in self.waiting.values()]
@@ -179,6 +185,7 @@ class Scheduling:
             "attempts": {_name(key): [number, list(cacs)] for key, (number, cacs) in self.attempts.items()},
             "ran": sorted(map(_name, self.ran)),
             "unsettled": sorted(map(_name, self.unsettled)),
+            "closed": sorted(self.closed),
             "versions": {f"{slot}/{stream}": version for (slot, stream), version in self.versions.items()},
         }
 
@@ -328,6 +335,8 @@ _HANDLERS = {
     "node": _when_node,
     "drained": lambda state, view: state.drained.add(view["node"]),
     "policy": _when_policy,
+    "closed": lambda state, view: state.closed.add(view["slot"]),
+    "opened": lambda state, view: state.closed.discard(view["slot"]),
     "queued": _when_queued,
     "ended": _when_ended,
     "settled": _when_settled,

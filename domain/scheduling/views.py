@@ -78,6 +78,16 @@ def _(event: tenants.PolicyAdopted) -> dict[str, Any]:
 
 
 @_members.register
+def _(event: tenants.ErasureOrdered) -> dict[str, Any]:  # noqa: ARG001 - that it is so is all
+    return {"kind": "closed"}
+
+
+@_members.register
+def _(event: tenants.ErasureWithdrawn) -> dict[str, Any]:  # noqa: ARG001 - that it is so is all
+    return {"kind": "opened"}
+
+
+@_members.register
 def _(event: workloads.WorkloadQueued) -> dict[str, Any]:
     members = event.model_dump(mode="json")
     return {"kind": "queued", **members}

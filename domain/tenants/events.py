@@ -9,8 +9,10 @@ from domain.jurisdictions import Jurisdiction
 from domain.message import Event
 from domain.platform.events import AdminKey
 from domain.policies.kinds import Policy, Word
+from domain.time import DAY_MS, MAX_INSTANT_MS
 
 StatementType = Literal["ledger-submission+jwt", "ledger-report+jwt", "ledger-governance+jwt", "ledger-endorsement+jwt"]
+CoolingOff = Annotated[int, Field(ge=DAY_MS, le=365 * DAY_MS)]
 Threshold = Annotated[int, Field(ge=1, le=16)]
 Admins = Annotated[tuple[AdminKey, ...], Field(min_length=1, max_length=16)]
 
@@ -108,3 +110,29 @@ class KeyDisclosed(Event):
     streams_digest: Digest
     everything: bool
     recipient: Annotated[str, Field(max_length=200)]
+
+
+class DataKeyRotated(Event):
+    """From about here on entries are sealed with this generation of the data key; this one is the first."""
+
+    TOPIC: ClassVar[str] = "tenant.data_key_rotated.v1"
+
+    generation: Annotated[int, Field(ge=1, le=0xFFFF_FFFF)]
+
+
+class ErasureOrdered(Event):
+    """The tenant's admins want its data keys destroyed, not before an instant. It takes nothing new from here on."""
+
+    TOPIC: ClassVar[str] = "tenant.erasure_ordered.v1"
+
+    cooling_off_ms: CoolingOff
+    not_before_ms: Annotated[int, Field(ge=0, le=MAX_INSTANT_MS)]
+    statements: tuple[str, ...]
+
+
+class ErasureWithdrawn(Event):
+    """The tenant's admins took their order back while it was cooling off. It takes work again."""
+
+    TOPIC: ClassVar[str] = "tenant.erasure_withdrawn.v1"
+
+    statements: tuple[str, ...]

@@ -9,6 +9,8 @@ from domain.message import Event
 from domain.policies.kinds import Policy
 from domain.statements import GOVERNANCE, Principal
 from domain.tenants.events import (
+    ErasureOrdered,
+    ErasureWithdrawn,
     PolicyAdopted,
     PrincipalEnrolled,
     PrincipalRevoked,
@@ -20,7 +22,10 @@ from domain.tenants.events import (
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Who a log belongs to, who acts for it and which policy is in force. `dao` is empty for a scope."""
+    """Who a log belongs to, who acts for it and which policy is in force. `dao` is empty for a scope.
+
+    `erasure_not_before_ms`: when its data keys may be destroyed; None while that is not ordered.
+    """
 
     log_id: str
     dao: str
@@ -40,6 +45,7 @@ class Tenant:
     output_key: str = ""
     issuers: tuple[str, ...] = ()
     revoked: frozenset[str] = frozenset()
+    erasure_not_before_ms: int | None = None
 
     @property
     def admins(self) -> frozenset[str]:
@@ -103,6 +109,16 @@ def _(event: PrincipalRevoked, tenant: Tenant | None) -> Tenant:
 @evolve.register
 def _(event: PolicyAdopted, tenant: Tenant | None) -> Tenant:
     return _next(tenant, policy_version=event.version, policy=event.policy)
+
+
+@evolve.register
+def _(event: ErasureOrdered, tenant: Tenant | None) -> Tenant:
+    return _next(tenant, erasure_not_before_ms=event.not_before_ms)
+
+
+@evolve.register
+def _(event: ErasureWithdrawn, tenant: Tenant | None) -> Tenant:  # noqa: ARG001 - it says only that
+    return _next(tenant, erasure_not_before_ms=None)
 
 
 def _next(tenant: Tenant | None, **changes: Any) -> Tenant:

@@ -32,7 +32,7 @@ class Frontier:
             raise MalformedError(f"tree size {self.size} is out of range")
         if len(self.hashes) != self.size.bit_count():
             raise MalformedError(f"a frontier of size {self.size} has {self.size.bit_count()} hashes")
-        if any(len(digest) != HASH_BYTES for digest in self.hashes):
+        if not {*map(len, self.hashes)} <= {HASH_BYTES}:
             raise MalformedError(f"a hash of a frontier is not {HASH_BYTES} bytes")
 
     @classmethod

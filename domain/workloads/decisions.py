@@ -18,6 +18,7 @@ from domain.policies.effective import effective_policy
 from domain.policies.facts import WorkloadFacts
 from domain.policies.kinds import Word, Words
 from domain.statements import SUBMISSION, Signed, require_claims
+from domain.tenants.erasure import require_nothing_new
 from domain.tenants.state import Tenant
 from domain.time import DAY_MS, tick_of
 from domain.workloads.events import (
@@ -104,7 +105,7 @@ def submit_workload(
 
     Raises:
         NotAuthorisedError: when the key is not enrolled for submissions of this tenant.
-        RefusedError: when the tenant is not endorsed or the waiting time is out of range.
+        RefusedError: when the tenant is not endorsed, its erasure is ordered, or the waiting time is out of range.
         MalformedError: for a submission that is not of its form.
     """
     principal = tenant.principals.get(signed.kid)
@@ -112,6 +113,7 @@ def submit_workload(
         raise NotAuthorisedError("the key is not enrolled for submissions of this tenant")
     if not tenant.endorsed:
         raise RefusedError("the tenant is not endorsed by its scope yet")
+    require_nothing_new(tenant)
     request = read_request(signed)
     if not now_ms < request.not_after_ms <= now_ms + MAX_WAIT_MS:
         raise RefusedError("not_after_ms must lie in the future, at most 30 days ahead")

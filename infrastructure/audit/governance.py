@@ -21,7 +21,11 @@ from domain.tenants.decisions import (
     enrol_principal,
     revoke_principal,
 )
+from domain.tenants.erasure import order_erasure, withdraw_erasure
 from domain.tenants.events import (
+    DataKeyRotated,
+    ErasureOrdered,
+    ErasureWithdrawn,
     KeyDisclosed,
     PolicyAdopted,
     PrincipalEnrolled,
@@ -33,6 +37,7 @@ from domain.tenants.events import (
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from infrastructure.audit.known import Known
+from infrastructure.audit.statements import instant_before
 
 ENDORSERS = "endorsements: the endorsers' keys are in the log of the scope above"
 OTHER_KEYS = "statements whose keys are enrolled in another log"
@@ -84,6 +89,13 @@ def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
             )
         case PolicyAdopted():
             again = adopt_policy(tenant, event.policy, governed(known, tenant, event.statements, recorded))
+        case ErasureOrdered():
+            again = _ordered(known, tenant, event, recorded)
+        case ErasureWithdrawn():
+            at_ms = instant_before(recorded.at_ms, tenant.erasure_not_before_ms or 0)
+            again = withdraw_erasure(tenant, governed(known, tenant, event.statements, recorded), now_ms=at_ms)
+        case DataKeyRotated():
+            again = rotated(known)
         case KeyDisclosed():
             return True
         case _:
@@ -91,9 +103,31 @@ def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
     return again == event
 
 
+def _ordered(known: Known, tenant: Tenant, event: ErasureOrdered, recorded: Recorded) -> Event:
+    """Decide an order of erasure again, at the instant that it names, which must not lie after it was recorded."""
+    at_ms = event.not_before_ms - event.cooling_off_ms
+    if at_ms > recorded.at_ms:
+        raise VerificationError("an order of erasure names an instant after it was recorded")
+    runs = [one.execution for one in known.attempts.values()]
+    decided = {(run.reserved.workload_id, run.reserved.attempt) for run in runs if run.retry_decided}
+    held = [one.queued for one in known.workloads.values() if one.held and one.queued is not None]
+    holds = [one.workload_id for one in held if (one.workload_id, one.attempt) not in decided]
+    signed = governed(known, tenant, event.statements, recorded)
+    return order_erasure(tenant, event.cooling_off_ms, signed, holds=holds, now_ms=at_ms)
+
+
+def rotated(known: Known) -> DataKeyRotated:
+    """Return the next rotation of the log's data key."""
+    known.generation += 1
+    return DataKeyRotated(generation=known.generation)
+
+
 def _of_the_platform(known: Known, recorded: Recorded) -> None:
     event = recorded.event
-    if isinstance(event, LevelsAdopted):
+    if isinstance(event, DataKeyRotated):
+        if event != rotated(known):
+            raise VerificationError("a rotation is not the next one of the data key")
+    elif isinstance(event, LevelsAdopted):
         known.statements.unverified(event.statements, GOVERNANCE, recorded, whose=OTHER_KEYS)
     elif not isinstance(event, Ticked | KeyDisclosed):
         raise VerificationError(f"{event.TOPIC} has no place in the platform's own stream")

@@ -17,9 +17,10 @@ from domain.clauses.decisions import deprecation_claims, registration_claims
 from domain.clauses.events import ClauseDeprecated, ClauseRegistered
 from domain.errors import LedgerError, VerificationError
 from domain.hashing import sha256_hex
-from domain.identifiers import clause_stream, node_stream, stream_of
+from domain.identifiers import clause_stream, erasure_stream, node_stream, stream_of
 from domain.message import Event, Recorded
 from domain.nodes.events import NodeDrained, NodeEnrolled
+from domain.platform.events import KeyDestroyed
 from domain.statements import GOVERNANCE, REPORT, require_claims
 from domain.workloads.events import ClauseVerified, CredentialChecked
 from infrastructure.audit import executions, governance, results, workloads
@@ -92,6 +93,9 @@ def _check(known: Known, recorded: Recorded) -> None:
             _settled(known, event, recorded)
         case NodeEnrolled() | NodeDrained() | ClauseRegistered() | ClauseDeprecated():
             _of_the_cell(known, event, recorded)
+        case KeyDestroyed():
+            if not known.platform or recorded.version:
+                raise VerificationError("the end of a tenant's keys is told in the platform log, once")
         case _ if recorded.stream_id == known.own_stream:
             governance.govern(known, recorded)
         case _ if hasattr(event, "execution_id"):
@@ -121,6 +125,7 @@ _HOMES: dict[type[Event], Callable[[Any], UUID]] = {
     CacRejected: lambda event: stream_of(event.cac_id),
     NodeEnrolled: lambda event: node_stream(event.facts.node),
     NodeDrained: lambda event: node_stream(event.node),
+    KeyDestroyed: lambda event: erasure_stream(event.slot),
     ClauseRegistered: lambda event: clause_stream(event.metadata.clause_id),
     ClauseDeprecated: lambda event: clause_stream(event.clause_id),
 }

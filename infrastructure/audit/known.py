@@ -79,6 +79,7 @@ class Known:
     attempts: dict[UUID, Attempt] = field(default_factory=dict)
     judged: dict[str, str] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
+    generation: int = 0
     node_kids: dict[str, str] = field(default_factory=dict)
     enclave_keys: dict[str, str] = field(default_factory=dict)
     sealed: int = 0

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.canonical import canonical
-from domain.errors import MalformedError, VerificationError
+from domain.errors import ErasedError, MalformedError, VerificationError
 from domain.hashing import sha256_hex
 from domain.message import Recorded
 from infrastructure.audit.disclosure import read_keys
@@ -74,7 +74,13 @@ def replay_bundle(path: Path, *, size: int | None = None, at_ms: int | None = No
 
 
 def replay_log(ledger: Ledger, log_id: UUID, *, size: int | None = None, at_ms: int | None = None) -> Replay:
-    """Replay a log from the database. Arguments and errors as for `replay_bundle`."""
+    """Replay a log from the database. Arguments and errors as for `replay_bundle`.
+
+    Raises:
+        ErasedError: when the log's data key was destroyed.
+    """
+    if ledger.erased(log_id):
+        raise ErasedError
     head = ledger.head(log_id).size
     return replay(ledger.log(log_id).origin, lambda: ledger.history(log_id, size=head), head, size=size, at_ms=at_ms)
 

@@ -67,6 +67,7 @@ def follow(known: Known, recorded: Recorded) -> None:
             _cancelled(known, workload, event, recorded)
             _ended(workload)
         case WorkloadDenied() | WorkloadExpired():
+            _require_order(known, event)
             _ended(workload)
 
 
@@ -200,6 +201,14 @@ def _cancelled(known: Known, workload: Workload, event: WorkloadCancelled, recor
     tenant = tenant or _claimed_tenant(known, workload.submitted, signed)
     if cancel_workload(tenant, event.workload_id, waits=workload.waits, signed=signed) != event:
         raise VerificationError("the cancellation is not what its statement says")
+
+
+def _require_order(known: Known, event: WorkloadDenied | WorkloadExpired) -> None:
+    """Require that an erasure is ordered where one is given as the reason."""
+    if isinstance(event, WorkloadDenied) and event.rule == "erasure_ordered":
+        tenant = known.tenant("denials for an erasure")
+        if tenant is not None and tenant.erasure_not_before_ms is None:
+            raise VerificationError("denied for an erasure that is not ordered")
 
 
 def _ended(workload: Workload) -> None:

@@ -12,15 +12,15 @@ import sys
 import typer
 import typer.exceptions
 
-from infrastructure.cli import app_govern, app_operate
+from infrastructure.cli import app_govern, app_keys, app_operate
 from infrastructure.cli.app_audit import audit_app
 from infrastructure.cli.app_witness import witness_app
 from infrastructure.cli.options import group
 
 app = group("Event-sourced, verifiable ledger for secure multitenancy in trusted execution environments.")
 app.command("init")(app_govern.init)
-app.add_typer(app_govern.key_app, name="key")
-app.add_typer(app_govern.tenant_app, name="tenant")
+app.add_typer(app_keys.key_app, name="key")
+app.add_typer(app_keys.tenant_app, name="tenant")
 app.add_typer(app_govern.clause_app, name="clause")
 app.add_typer(app_govern.policy_app, name="policy")
 app.add_typer(app_govern.node_app, name="node")

@@ -7,7 +7,7 @@ import typer
 
 from infrastructure.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Key, Keys, RootKeys, Tenant, group
 
-key_app = group("Wallets: a principal's own keys.")
+key_app = group("Keys: wallets of principals, and the data keys of logs.")
 tenant_app = group("Tenants: a DAO in one jurisdiction.")
 clause_app = group("Clauses: governed programs.")
 policy_app = group("Policies of a tenant.")

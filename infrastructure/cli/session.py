@@ -10,6 +10,7 @@ from infrastructure.clock import SystemClock
 from infrastructure.entropy import SystemEntropy
 from infrastructure.ids import SystemIds
 from infrastructure.keys import wallet as wallets
+from infrastructure.keys.memory import forbid_dumps
 from infrastructure.keys.wallet import Wallet
 from infrastructure.ledger import Ledger, open_ledger
 
@@ -25,6 +26,7 @@ def ledger_at(data_dir: Path, *, create: bool = False) -> Iterator[Ledger]:
     """
     if not create and not (data_dir / "keys").is_dir():
         raise RefusedError(f"there is no ledger in {data_dir}; run `enclave-ledger init --data-dir {data_dir}` first")
+    forbid_dumps()  # from here on this process holds keys
     with open_ledger(data_dir, os.environ, clock=SystemClock(), ids=SystemIds(), entropy=SystemEntropy()) as ledger:
         yield ledger
 

@@ -26,6 +26,7 @@ from domain.tenants.decisions import (
     policy_claims,
     revocation_claims,
 )
+from domain.tenants.erasure import COOLING_OFF_MS, order_claims, withdrawal_claims
 from domain.tenants.events import PrincipalEnrolled, StatementType
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
@@ -33,7 +34,7 @@ from domain.time import DAY_MS
 from domain.workloads.decisions import cancel_claims
 from infrastructure.client.signing import admin_key, person, signed_by
 from infrastructure.client.submission import Submission, SubmissionFile, build_submission
-from infrastructure.commands import clauses, genesis, nodes, retries, submissions, tenants
+from infrastructure.commands import clauses, erasure, genesis, nodes, retries, submissions, tenants
 from infrastructure.commands.loading import load_genesis, load_tenant
 from infrastructure.commands.tenants import Enrolment
 from infrastructure.credentials.executor import ExecutorSubject, issue_executor
@@ -163,6 +164,19 @@ def adopt_policy(ledger: Ledger, tenant: Tenant, admins: Wallets, policy: Policy
     """Put a policy in force."""
     claims = policy_claims(tenant.policy_version + 1, policy.digest())
     return tenants.adopt(ledger, tenant, policy, _govern(ledger, admins, tenant.did, tenant.origin, claims))
+
+
+def order_erasure(ledger: Ledger, tenant: Tenant, admins: Wallets, cooling_off_ms: int = COOLING_OFF_MS) -> Answer:
+    """Order that a tenant's data keys be destroyed once the order has cooled off."""
+    claims = order_claims(tenant, cooling_off_ms)
+    return erasure.order(ledger, tenant, cooling_off_ms, _govern(ledger, admins, tenant.did, tenant.origin, claims))
+
+
+def withdraw_erasure(ledger: Ledger, tenant: Tenant, admins: Wallets) -> Answer:
+    """Take an order of erasure back while it cools off."""
+    return erasure.withdraw(
+        ledger, tenant, _govern(ledger, admins, tenant.did, tenant.origin, withdrawal_claims(tenant))
+    )
 
 
 def register_clause(ledger: Ledger, owner: Tenant, admins: Wallets, metadata: ClauseMetadata, module: bytes) -> Answer:

@@ -1,6 +1,7 @@
 """Aggregates as their streams tell them now."""
 
-from collections.abc import Iterable
+import hmac
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -18,8 +19,10 @@ from domain.platform.events import Genesis
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from domain.workloads.events import WorkloadDeferred, WorkloadPlaced, WorkloadQueued, WorkloadSubmitted
-from infrastructure.ledger import Ledger
+from infrastructure.ledger import Command, Ledger
 from infrastructure.postgres.records import Log
+
+_NAME = b"ledger tenant name v1\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,9 @@ def fold_tenant(stream: Iterable[Recorded]) -> Tenant | None:
 
 
 def tenants(ledger: Ledger) -> list[Tenant]:
-    """Return every tenant of the cell, by slot; scopes and the platform left out."""
-    found = (fold_tenant(ledger.stream(log.log_id, log.log_id)) for log in ledger.logs() if log.slot != PLATFORM_SLOT)
+    """Return every tenant of the cell that can be read, by slot; scopes and the platform left out."""
+    logs = (log.log_id for log in ledger.logs() if log.slot != PLATFORM_SLOT)
+    found = (fold_tenant(ledger.stream(log_id, log_id)) for log_id in logs if not ledger.erased(log_id))
     return [tenant for tenant in found if tenant is not None and tenant.dao]
 
 
@@ -98,15 +102,36 @@ def find_log(ledger: Ledger, name: str) -> Log:
     dao, slash, jurisdiction = name.partition("/")
     if slash:
         parse_dao(dao)
-        wanted = (dao, parse_jurisdiction(jurisdiction))
-        for tenant in tenants(ledger):
-            if (tenant.dao, tenant.jurisdiction) == wanted:
-                return ledger.log(UUID(tenant.log_id))
-        raise UnknownError("there is no such tenant; `enclave-ledger tenant list` shows those that you may see")
+        found = log_of_name(ledger, dao, parse_jurisdiction(jurisdiction))
+        if found is None:
+            raise UnknownError("there is no such tenant; `enclave-ledger tenant list` shows those that you may see")
+        return found
     try:
         return ledger.log(UUID(name))
     except ValueError:
         raise MalformedError("name a tenant by its id or as DAO/JUR, e.g. ClimateDAO/DEU") from None
+
+
+def log_of_name(ledger: Ledger, dao: str, jurisdiction: str) -> Log | None:
+    """Return the log of the tenant of a name, or None. Names are taken for ever: an erased tenant is found as well."""
+    for claim in (name_claim(ledger, dao, jurisdiction, {}), _legible_claim(ledger, dao, jurisdiction)):
+        known = ledger.answered(claim)
+        if known is not None:
+            return ledger.log(UUID(known["tenant"]))
+    return None
+
+
+def name_claim(ledger: Ledger, dao: str, jurisdiction: str, answer: Mapping[str, str]) -> Command:
+    """Return the command that takes a tenant's name, once for the whole cell. The database does not hold the name."""
+    secret = ledger.keyring.platform_secrets().cell
+    hidden = hmac.digest(secret, _NAME + f"{dao}/{jurisdiction}".encode(), "sha256").hex()
+    return Command(ledger.platform().log_id, "tenant-name", hidden, b"", answer)
+
+
+def _legible_claim(ledger: Ledger, dao: str, jurisdiction: str) -> Command:
+    """Return the claim as the first release made it."""
+    name = f"{dao}/{jurisdiction}"
+    return Command(ledger.platform().log_id, "tenant-name", name, name.encode(), {})
 
 
 def find_tenant(ledger: Ledger, name: str) -> Tenant:

@@ -25,7 +25,7 @@ from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from infrastructure.commands.border import all_verified, keys_of
 from infrastructure.commands.guarding import guard_of
-from infrastructure.commands.loading import load_genesis, load_tenant, tenants
+from infrastructure.commands.loading import load_genesis, load_tenant, log_of_name, name_claim
 from infrastructure.credentials.executor import verify_executor
 from infrastructure.keys import ed25519
 from infrastructure.keys.keyring import LogKeys, LogKind
@@ -52,7 +52,7 @@ def prepare_tenant(
     parse_dao(dao)
     code = parse_jurisdiction(jurisdiction)
     genesis = load_genesis(ledger)
-    if any((tenant.dao, tenant.jurisdiction) == (dao, code) for tenant in tenants(ledger)):
+    if log_of_name(ledger, dao, code) is not None:
         raise ConflictError(f"{dao} is registered in {code} already")
     log, keys = ledger.create_log(LogKind.TENANT, genesis.host)
     attestation_key, release_key, output_key = _public_keys(keys)
@@ -116,18 +116,14 @@ def register_tenant(
         events.append(enrolled)
         tenant = evolve_tenant(enrolled, tenant)
         claims.append(statement_command(log_id, signatures, {}))
-    name = f"{tenant.dao}/{tenant.jurisdiction}"
-    platform = ledger.platform().log_id
-    claims.append(Command(platform, "tenant-name", name, name.encode(), {"tenant": registration.tenant_id}))
+    claims.append(name_claim(ledger, tenant.dao, tenant.jurisdiction, {"tenant": registration.tenant_id}))
     pending = [Pending(log_id, log_id, version, event) for version, event in enumerate(events)]
     return ledger.append(pending, command=command, claims=claims, guards=[guard_of(root)])
 
 
 def enrol(ledger: Ledger, tenant: Tenant, enrolment: Enrolment) -> Answer:
     """Enrol a further key, by the tenant's admins. Raises as `register_tenant` does."""
-    return _govern(
-        ledger, tenant, enrolment.tokens, lambda signed: enrol_principal(tenant, enrolment.principal, signed)
-    )
+    return govern(ledger, tenant, enrolment.tokens, lambda signed: enrol_principal(tenant, enrolment.principal, signed))
 
 
 def revoke(ledger: Ledger, tenant: Tenant, kid: str, reason: str, tokens: Sequence[str]) -> Answer:
@@ -137,7 +133,7 @@ def revoke(ledger: Ledger, tenant: Tenant, kid: str, reason: str, tokens: Sequen
         UnknownError: when no such key is enrolled.
         NotAuthorisedError: below the threshold.
     """
-    return _govern(ledger, tenant, tokens, lambda signed: revoke_principal(tenant, kid, reason, signed))
+    return govern(ledger, tenant, tokens, lambda signed: revoke_principal(tenant, kid, reason, signed))
 
 
 def adopt(ledger: Ledger, tenant: Tenant, policy: Policy, tokens: Sequence[str]) -> Answer:
@@ -146,7 +142,7 @@ def adopt(ledger: Ledger, tenant: Tenant, policy: Policy, tokens: Sequence[str])
     Raises:
         NotAuthorisedError: below the threshold.
     """
-    return _govern(ledger, tenant, tokens, lambda signed: adopt_policy(tenant, policy, signed))
+    return govern(ledger, tenant, tokens, lambda signed: adopt_policy(tenant, policy, signed))
 
 
 def renew(ledger: Ledger, tenant: Tenant, credential: Mapping[str, Any], endorsements: Sequence[str]) -> Answer:
@@ -185,9 +181,14 @@ def _public_keys(keys: LogKeys) -> tuple[str, str, str]:
     return attestation, keys.release_key().public.hex(), keys.output_key().public.hex()
 
 
-def _govern(
+def govern(
     ledger: Ledger, tenant: Tenant, tokens: Sequence[str], decide: Callable[[Sequence[Signed]], Event]
 ) -> Answer:
+    """Verify an act of a tenant's admins, decide it and append its event to the tenant's own stream, once.
+
+    Raises:
+        NotAuthorisedError: when a signature is missing or wrong, and whatever `decide` raises.
+    """
     log_id = UUID(tenant.log_id)
     keys = keys_of(tenant.principals.values(), GOVERNANCE)
     signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=tenant.origin, now_ms=ledger.clock.now_ms())

@@ -10,6 +10,7 @@ Invariants:
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cbor2
 
@@ -61,7 +62,7 @@ class EntryHeader:
     def of(cls, kid: bytes, origin: str) -> "EntryHeader":
         """Print the protected header once, with a gap for the IV."""
         before = _BEFORE_KID + kid + _BEFORE_IV
-        after = b"\x0f\xa1\x01" + cbor2.dumps(origin) + _TYPE
+        after = _after_iv(origin)
         wrapped = _byte_string_head(len(before) + IV_BYTES + len(after)) + before
         return cls(b"\xd0\x83" + wrapped, after, _AAD_CONTEXT + wrapped)
 
@@ -72,6 +73,12 @@ class EntryHeader:
     def wrap(self, iv: bytes, ciphertext: bytes) -> bytes:
         """Return the entry's bytes."""
         return self.before_iv + iv + self.after_iv + b"\xa0" + _byte_string_head(len(ciphertext)) + ciphertext
+
+
+@lru_cache(maxsize=4096)
+def _after_iv(origin: str) -> bytes:
+    """Return what follows the IV: the same for all entries of a log."""
+    return b"\x0f\xa1\x01" + cbor2.dumps(origin) + _TYPE
 
 
 def check_origin(origin: str) -> str:

@@ -1,9 +1,10 @@
-"""The file keyring: one sealed file per log, under a machine key or a passphrase.
+"""The file keyring, the port's default: one sealed file per log, under a machine key or a passphrase.
 
 Invariants:
 - Directory 0700, files 0600, every write atomic and durable, writers of several processes one after the other.
 - `put` never drops or changes a key that is there [a lost K makes history unreadable].
-- One file per log: destroying its keys zeroes and removes that file and touches no other.
+- One file per log: destroying its keys touches no other. A file that is replaced is zeroed, so of a key that was
+  destroyed no version lies about.
 - Missing, wrong key and damaged are three different errors; none holds a secret.
 """
 
@@ -13,10 +14,24 @@ from pathlib import Path
 from uuid import UUID
 
 from domain.canonical import canonical, parse_canonical
-from domain.errors import ConflictError, MalformedError, NotAuthorisedError, UnknownError
+from domain.errors import (
+    ConflictError,
+    MalformedError,
+    NotAuthorisedError,
+    RefusedError,
+    UnknownError,
+    VerificationError,
+)
 from infrastructure.entropy import Entropy
 from infrastructure.keys.log_keys import LogKeys, LogKind, PlatformSecrets, create_log_keys
-from infrastructure.keys.private_files import erase_private, locked, make_private_directory, read_private, write_private
+from infrastructure.keys.private_files import (
+    locked,
+    make_private_directory,
+    read_private,
+    read_replaced,
+    replace_private,
+    write_private,
+)
 from infrastructure.keys.wrapping import KEY_BYTES, SALT_BYTES, WrappingKey
 
 __all__ = ["Keyring", "LogKeys", "LogKind", "PlatformSecrets", "create_log_keys"]
@@ -74,18 +89,22 @@ class Keyring:
         """Return a log's keys.
 
         Raises:
-            UnknownError: when there are none (never made, or destroyed).
+            UnknownError: when there are none.
             VerificationError: when its file is damaged.
         """
-        name = _file_name(log_id)
         try:
-            data = read_private(self._directory / name)
-        except UnknownError:
-            raise UnknownError(f"the keyring holds no keys of the log {log_id}") from None
-        keys = LogKeys.from_bytes(self._wrapping.unwrap(name, data))
-        if keys.log_id != log_id:
-            raise MalformedError(f"{name} holds another log's keys")
-        return keys
+            return self._read(log_id)
+        except VerificationError:  # a writer may be zeroing the bytes that were read: look when it is done
+            with self._locked():
+                return self._read(log_id)
+
+    def mark(self, log_id: UUID) -> object:
+        """Return a value that differs once a log's keys were changed, by any process; None where there are none."""
+        try:
+            found = (self._directory / _file_name(log_id)).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def create(self, log_id: UUID, kind: LogKind) -> LogKeys:
         """Draw and store the keys of a new log; returns those stored, if there are any."""
@@ -97,14 +116,14 @@ class Keyring:
     def rotate_data_key(self, log_id: UUID) -> LogKeys:
         """Add the next generation of a log's data key and return all its keys. Raises as `get` does."""
         with self._locked():
-            keys = self.get(log_id).with_next_generation(self._entropy)
+            keys = self._read(log_id).with_next_generation(self._entropy)
             self._put(keys)
         return keys
 
     def rotate_signing_keys(self, log_id: UUID) -> LogKeys:
         """Add the next generation of a log's signing keys and return all its keys. Raises as `get` does."""
         with self._locked():
-            keys = self.get(log_id).with_next_signing_keys(self._entropy)
+            keys = self._read(log_id).with_next_signing_keys(self._entropy)
             self._put(keys)
         return keys
 
@@ -112,14 +131,22 @@ class Keyring:
         """Return the logs that have keys here, in order of id."""
         return tuple(sorted(UUID(path.name.removesuffix(_SUFFIX)) for path in self._directory.glob(f"*{_SUFFIX}")))
 
-    def destroy(self, log_id: UUID) -> None:
-        """Zero and remove a log's file. What is sealed under its keys can't be read here again.
+    def destroy(self, log_id: UUID) -> LogKeys:
+        """Zero a tenant's data, attestation, release and output keys; return what is left: what signs for the log.
+
+        A crash leaves all keys, or the new file beside the zeroed old one; repeating brings it to its end.
 
         Raises:
-            UnknownError: when there is none.
+            UnknownError: when there are none.
+            RefusedError: when the log is no tenant's.
         """
         with self._locked():
-            erase_private(self._directory / _file_name(log_id))
+            keys = self._read(log_id)
+            if keys.kind is not LogKind.TENANT:
+                raise RefusedError(f"only a tenant's keys are ever destroyed, not those of the {keys.kind} log")
+            left = keys.without_data_keys()
+            self._write(left)
+        return left
 
     def platform_secrets(self) -> PlatformSecrets:
         """Return the platform's secrets; draws them at the first call."""
@@ -131,10 +158,30 @@ class Keyring:
             return PlatformSecrets.from_bytes(self._wrapping.unwrap(_PLATFORM, read_private(path)))
 
     def _put(self, keys: LogKeys) -> None:
-        name = _file_name(keys.log_id)
-        if (self._directory / name).exists() and not keys.extends(self.get(keys.log_id)):
+        if (self._directory / _file_name(keys.log_id)).exists() and not keys.extends(self._read(keys.log_id)):
             raise ConflictError(f"the keyring holds other keys of the log {keys.log_id}")
-        write_private(self._directory / name, self._wrapping.wrap(name, keys.to_bytes(), self._entropy))
+        self._write(keys)
+
+    def _write(self, keys: LogKeys) -> None:
+        name = _file_name(keys.log_id)
+        path, data = self._directory / name, self._wrapping.wrap(name, keys.to_bytes(), self._entropy)
+        if path.exists():
+            replace_private(path, data)
+        else:
+            write_private(path, data)
+
+    def _read(self, log_id: UUID) -> LogKeys:
+        name = _file_name(log_id)
+        try:
+            data = read_replaced(self._directory / name)
+        except UnknownError:
+            raise UnknownError(
+                f"the keyring holds no keys of the log {log_id}; restore {name} from your own copy"
+            ) from None
+        keys = LogKeys.from_bytes(self._wrapping.unwrap(name, data))
+        if keys.log_id != log_id:
+            raise MalformedError(f"{name} holds another log's keys")
+        return keys
 
     def _locked(self) -> AbstractContextManager[None]:
         return locked(self._directory / "lock")

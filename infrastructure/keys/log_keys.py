@@ -4,6 +4,9 @@ Invariants:
 - A log has a data key per generation and two signing keys per generation (from 0, without gaps), and the key of its
   acknowledgements; a tenant's also has its attestation key, its release key and its output key. The anchor log has no
   data key: its entries are public. No key is shared between logs, and none has two purposes.
+- Erasing takes a tenant's data keys and its attestation, release and output keys. What signs for the log stays: its
+  checkpoints are published and anchored as before. That it was erased, and of how many generations, stays as well:
+  erased and missing are never taken for each other.
 - Stored as canonical JSON of hex strings, inside a sealed file. Nothing of it appears in a repr.
 """
 
@@ -17,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from domain.canonical import canonical, parse_canonical
-from domain.errors import MalformedError, UnknownError
+from domain.errors import ErasedError, MalformedError, UnknownError
 from infrastructure.entropy import Entropy
 from infrastructure.keys import ed25519, hpke
 from infrastructure.keys.stream_keys import DataKey
@@ -62,13 +65,16 @@ class LogKeys:
     signing: tuple[SigningSeeds, ...] = field(repr=False)
     acknowledgement_seed: bytes = field(repr=False)
     tenant: TenantSeeds | None = field(default=None, repr=False)
+    erased_generations: int = 0
 
     def __post_init__(self) -> None:
         if [key.generation for key in self.data_keys] != list(range(len(self.data_keys))):
             raise MalformedError("a log's data keys are not generations from 0 without gaps")
-        if (self.kind is LogKind.ANCHORS) == bool(self.data_keys):
-            raise MalformedError("every log but the anchor log has a data key")
-        if (self.kind is LogKind.TENANT) != (self.tenant is not None):
+        if self.erased_generations and self.kind is not LogKind.TENANT:
+            raise MalformedError("only a tenant's keys are ever erased")
+        if (self.kind is LogKind.ANCHORS or self.erased) == bool(self.data_keys):
+            raise MalformedError("every log but the anchor log and an erased one has a data key")
+        if (self.kind is LogKind.TENANT and not self.erased) != (self.tenant is not None):
             raise MalformedError("exactly tenants' logs have attestation, release and output keys")
         seeds = [seed for one in self.signing for seed in (one.ed25519, one.mldsa44)]
         if not seeds:
@@ -80,8 +86,20 @@ class LogKeys:
             raise MalformedError(f"a seed is not {SEED_BYTES} bytes")
 
     @property
+    def erased(self) -> bool:
+        """Whether the data keys were destroyed."""
+        return self.erased_generations > 0
+
+    @property
     def data_key(self) -> DataKey:
-        """The data key of the newest generation, which seals."""
+        """The data key of the newest generation, which seals.
+
+        Raises:
+            ErasedError: when it was destroyed.
+            UnknownError: for the anchor log, which has none.
+        """
+        if self.erased:
+            raise ErasedError
         if not self.data_keys:
             raise UnknownError("the anchor log has no data key")
         return self.data_keys[-1]
@@ -103,6 +121,7 @@ class LogKeys:
 
         Raises:
             UnknownError: when the log is not a tenant's.
+            ErasedError: when it was destroyed.
         """
         return ed25519.private_key(self._tenant().attestation)
 
@@ -114,8 +133,20 @@ class LogKeys:
         """Return the tenant's key to which outputs are sealed. Raises as `attestation_key` does."""
         return hpke.PrivateKey(self._tenant().output)
 
+    def without_data_keys(self) -> "LogKeys":
+        """Return what is left when all that opens content is gone: what signs for the log."""
+        if self.erased:
+            return self
+        return replace(self, data_keys=(), tenant=None, erased_generations=len(self.data_keys))
+
     def with_next_generation(self, entropy: Entropy) -> "LogKeys":
-        """Return the same keys and a data key of the next generation."""
+        """Return the same keys and a data key of the next generation.
+
+        Raises:
+            ErasedError: when the data keys were destroyed.
+        """
+        if self.erased:
+            raise ErasedError
         return replace(self, data_keys=(*self.data_keys, DataKey.create(len(self.data_keys), entropy)))
 
     def with_next_signing_keys(self, entropy: Entropy) -> "LogKeys":
@@ -124,14 +155,10 @@ class LogKeys:
 
     def extends(self, older: "LogKeys") -> bool:
         """Tell whether these are those keys, or those and further generations: nothing lost, nothing changed."""
-        return (
-            replace(
-                self,
-                data_keys=self.data_keys[: len(older.data_keys)],
-                signing=self.signing[: len(older.signing)],
-            )
-            == older
-        )
+        if self.erased != older.erased:
+            return False
+        data_keys, signing = self.data_keys[: len(older.data_keys)], self.signing[: len(older.signing)]
+        return replace(self, data_keys=data_keys, signing=signing) == older
 
     def to_bytes(self) -> bytes:
         """Return the form that is sealed into a file."""
@@ -142,6 +169,8 @@ class LogKeys:
             "log_id": str(self.log_id),
             "signing": [{"ed25519": one.ed25519.hex(), "mldsa44": one.mldsa44.hex()} for one in self.signing],
         }
+        if self.erased:
+            content["erased_generations"] = self.erased_generations
         if self.tenant is not None:
             content["attestation_seed"] = self.tenant.attestation.hex()
             content["output_seed"] = self.tenant.output.hex()
@@ -157,19 +186,22 @@ class LogKeys:
         """
         try:
             content = parse_canonical(data)
-            kind = LogKind(content["kind"])
+            kind, erased = LogKind(content["kind"]), int(content.get("erased_generations", 0))
             return cls(
                 log_id=UUID(content["log_id"]),
                 kind=kind,
                 data_keys=tuple(DataKey(i, bytes.fromhex(key)) for i, key in enumerate(content["data_keys"])),
                 signing=_signing(content),
                 acknowledgement_seed=_acknowledgement_seed(content),
-                tenant=_tenant_seeds(content) if kind is LogKind.TENANT else None,
+                tenant=_tenant_seeds(content) if kind is LogKind.TENANT and not erased else None,
+                erased_generations=erased,
             )
         except (KeyError, ValueError, TypeError, AttributeError):
             raise MalformedError("a keyring file holds no log's keys") from None
 
     def _tenant(self) -> TenantSeeds:
+        if self.erased:
+            raise ErasedError
         if self.tenant is None:
             raise UnknownError(f"the {self.kind} log {self.log_id} has no tenant's keys")
         return self.tenant

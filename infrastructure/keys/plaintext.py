@@ -16,6 +16,7 @@ from domain.errors import MalformedError
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _PLAIN = frozenset({str, int, bool, type(None)})
+_STRING = frozenset({str})
 _MEMBERS = {"at", "event", "stream", "topic", "version"}
 _MAX_DEPTH = 32
 
@@ -37,15 +38,12 @@ def encode_record(record: EntryRecord) -> bytes:
     Raises:
         MalformedError: when a value lies outside the restricted JSON.
     """
-    return encode_json(
-        {
-            "at": record.at_ms,
-            "event": record.event,
-            "stream": str(record.stream_id),
-            "topic": record.topic,
-            "version": record.version,
-        }
-    )
+    return encode_members(record.stream_id, record.version, record.topic, record.at_ms, record.event)
+
+
+def encode_members(stream_id: UUID, version: int, topic: str, at_ms: int, event: dict[str, Any]) -> bytes:
+    """Return the plaintext of an entry, from what an `EntryRecord` holds. Raises as `encode_record` does."""
+    return encode_json({"at": at_ms, "event": event, "stream": str(stream_id), "topic": topic, "version": version})
 
 
 def decode_record(plaintext: bytes) -> EntryRecord:
@@ -90,14 +88,15 @@ def _check(value: Any, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise MalformedError(f"JSON is nested deeper than {_MAX_DEPTH}")
     if kind is dict:
-        for key in value:
-            if type(key) is not str or not key.isascii():
-                raise MalformedError("an object key is not an ASCII string")
+        if not ({*map(type, value)} <= _STRING and "".join(value).isascii()):
+            raise MalformedError("an object key is not an ASCII string")
         members = value.values()
     elif kind is list or kind is tuple:
         members = value
     else:
         raise MalformedError(f"{kind.__name__} has no place in an entry")
+    if {*map(type, members)} <= _PLAIN:
+        return
     for member in members:
         if type(member) not in _PLAIN:
             _check(member, depth + 1)

@@ -3,6 +3,7 @@
 Invariants:
 - A write goes to a temporary sibling (0600), is fsynced, renamed over the old file, and the directory is fsynced: a
   crash leaves the old file or the new one, and perhaps a `.tmp` sibling that the next write replaces.
+- Where a file is replaced with `replace_private`, its old bytes are zeroed, and at no point is neither content there.
 - A file that group or others can read is refused, with the command that mends it.
 - Error texts name paths, never contents.
 """
@@ -87,26 +88,51 @@ def read_private(path: Path) -> bytes:
     return data
 
 
-def erase_private(path: Path) -> None:
-    """Overwrite a file with zeros, fsync, remove it, fsync the directory; what a crash left of a write goes too.
+def replace_private(path: Path, data: bytes) -> None:
+    """Replace a file's content and overwrite the old bytes with zeros. Callers who race hold `locked`.
 
-    Copy-on-write file systems, snapshots, flash, and blocks of versions that a write replaced may keep old bytes: they
-    are worth as much as the wrapping key is. Backups of keys are never made by us.
+    The new content is durable beside it (`.next`) before the first old byte is lost; from then on it is what
+    `read_replaced` returns. A crash in between leaves it there, and `finish_replacement` does the rest.
+
+    Copy-on-write file systems, snapshots and flash may keep old bytes: they are worth as much as the wrapping key is.
+    Backups of keys are never made by us.
 
     Raises:
-        UnknownError: when there is none.
-        RefusedError: when it cannot be erased.
+        RefusedError: when it cannot be written.
+    """
+    finish_replacement(path)
+    write_private(_next(path), data)
+    finish_replacement(path)
+
+
+def finish_replacement(path: Path) -> None:
+    """Zero the file and let what lies beside it take its place; nothing, where no replacement is under way.
+
+    Raises:
+        RefusedError: when it cannot be written.
     """
     try:
-        for each in (_temporary(path), path):
-            if each.exists() or each == path:
-                _zero(each)
-                each.unlink()
+        if not _next(path).exists():
+            return
+        for old in (path, _temporary(path)):  # a crash may have left an unfinished write as well
+            if old.exists():
+                _zero(old)
+        _temporary(path).unlink(missing_ok=True)
+        _next(path).replace(path)
         sync_directory(path.parent)
-    except FileNotFoundError:
-        raise UnknownError(f"there is no file {path}") from None
     except OSError as error:
         raise RefusedError(f"cannot erase {path}: {error.strerror}") from None
+
+
+def read_replaced(path: Path) -> bytes:
+    """Return a private file's content, or what is about to take its place. Raises as `read_private` does."""
+    following = _next(path)
+    if following.exists():
+        try:
+            return read_private(following)
+        except UnknownError:
+            pass  # it has taken its place meanwhile
+    return read_private(path)
 
 
 def sync_directory(path: Path) -> None:
@@ -127,6 +153,10 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _next(path: Path) -> Path:
+    return path.with_name(f"{path.name}.next")
 
 
 def _temporary(path: Path) -> Path:

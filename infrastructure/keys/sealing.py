@@ -51,6 +51,9 @@ __all__ = [
 MAX_SEALINGS: Final = 2**32
 """Sealings under one key with random 96-bit IVs (NIST SP 800-38D 8.3)."""
 
+MAX_SEALED_PAYLOAD: Final = MAX_PAYLOAD_BYTES + 1024
+"""Bytes of a sealed payload, at most."""
+
 _PAYLOAD = b"ledger payload v1\0"
 _CACHED_STREAMS = 65_536
 
@@ -82,6 +85,7 @@ class Sealer:
         self._data_key = data_key
         self._entropy = entropy
         self._counter = count(sealed_before)
+        self.sealed = sealed_before
         self._streams: dict[UUID, _Stream] = {}
         self._by_tag: dict[bytes, _Stream] = {}
 
@@ -113,7 +117,10 @@ class Sealer:
             MalformedError: when entry or plaintext are not of their form.
             VerificationError: when it is another log's, another key's, another stream's, or was changed.
         """
-        parsed = parse_entry(entry)
+        return self.read_parsed(parse_entry(entry))
+
+    def read_parsed(self, parsed: ParsedEntry) -> EntryRecord:
+        """Open an entry that was taken apart already. Returns and raises as `read` does."""
         _check_origin(parsed, self.origin)
         if parsed.generation != self.generation:
             raise VerificationError(f"an entry of key generation {parsed.generation}, not {self.generation}")
@@ -152,8 +159,9 @@ class Sealer:
         return self._stream(stream_id).key
 
     def _seal(self, stream_id: UUID, plaintext: bytes) -> bytes:
-        if next(self._counter) >= MAX_SEALINGS:
-            raise RefusedError("the data key has sealed 2^32 times: start a new generation")
+        number = self.sealed = next(self._counter) + 1
+        if number > MAX_SEALINGS:
+            raise RefusedError("the data key has sealed 2^32 times: start a new generation (`key rotate`)")
         stream = self._stream(stream_id)
         header = stream.header
         iv = self._entropy.bytes(IV_BYTES)
@@ -194,7 +202,7 @@ def open_with_stream_keys(entry: bytes, keys: Mapping[bytes, StreamKey], *, orig
 
 def open_payload_with_stream_keys(sealed: bytes, keys: Mapping[bytes, StreamKey], *, origin: str) -> bytes | None:
     """Open a payload with disclosed stream keys. Returns and raises as `open_with_stream_keys` does."""
-    key = keys.get(parse_entry(sealed, max_bytes=_MAX_SEALED_PAYLOAD).tag)
+    key = keys.get(parse_entry(sealed, max_bytes=MAX_SEALED_PAYLOAD).tag)
     return None if key is None else _open_payload(sealed, key, origin)
 
 
@@ -209,11 +217,8 @@ def sealed_size(origin: str, plaintext_bytes: int) -> int:
     return len(header.wrap(bytes(IV_BYTES), bytes(plaintext_bytes + 16)))
 
 
-_MAX_SEALED_PAYLOAD = MAX_PAYLOAD_BYTES + 1024
-
-
 def _open_payload(sealed: bytes, key: StreamKey, origin: str) -> bytes:
-    parsed = parse_entry(sealed, max_bytes=_MAX_SEALED_PAYLOAD)
+    parsed = parse_entry(sealed, max_bytes=MAX_SEALED_PAYLOAD)
     _check_origin(parsed, origin)
     _check_key(parsed, key)
     plaintext = _decrypt(parsed, AESGCM(key.secret), key_commitment(key.secret, origin))

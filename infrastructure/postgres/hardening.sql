@@ -9,11 +9,10 @@
 DO $$
 DECLARE
     open record;
-    keepers text := (SELECT string_agg(DISTINCT quote_ident(rolname), ', ')
-                     FROM pg_roles
-                     WHERE rolname IN ('ledger_append', 'ledger_cell')
-                        OR oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
-                        OR oid = (SELECT nspowner FROM pg_namespace WHERE nspname = 'ledger'));
+    owners text := (SELECT string_agg(DISTINCT quote_ident(pg_get_userbyid(oid)), ', ')
+                    FROM (SELECT datdba FROM pg_database WHERE datname = current_database()
+                          UNION SELECT nspowner FROM pg_namespace WHERE nspname = 'ledger') AS owner (oid));
+    keepers text := format('ledger_append, ledger_cell, %s', owners);
     catalogues oid[] := ARRAY['pg_catalog'::regnamespace, 'information_schema'::regnamespace];
 BEGIN
     FOR open IN
@@ -29,10 +28,6 @@ BEGIN
         SELECT 'USAGE', format('LANGUAGE %I', lanname)
         FROM pg_language
         WHERE lanpltrusted AND has_language_privilege('public', oid, 'USAGE')
-        UNION ALL
-        SELECT privilege, format('DATABASE %I', current_database())
-        FROM unnest(ARRAY['CONNECT', 'TEMPORARY']) AS privilege
-        WHERE has_database_privilege('public', current_database(), privilege)
     LOOP
         EXECUTE format('GRANT %s ON %s TO %s', open.privilege, open.name, keepers);
         EXECUTE format('REVOKE %s ON %s FROM PUBLIC', open.privilege, open.name);
@@ -40,8 +35,13 @@ BEGIN
     IF has_any_column_privilege('public', 'pg_subscription', 'SELECT') THEN  -- by column: nobody gets the whole of it
         REVOKE SELECT ON pg_subscription FROM PUBLIC;
     END IF;
-    IF NOT has_database_privilege('ledger_tenant', current_database(), 'CONNECT') THEN
-        EXECUTE format('GRANT CONNECT ON DATABASE %I TO ledger_tenant', current_database());
+    IF has_database_privilege('public', current_database(), 'CONNECT')
+        OR has_database_privilege('public', current_database(), 'TEMPORARY') THEN
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO ledger_tenant, %s', current_database(), owners);
+        EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    END IF;
+    IF current_setting('log_error_verbosity') <> 'terse' THEN  -- without DETAIL, which quotes rows
+        EXECUTE format('ALTER DATABASE %I SET log_error_verbosity = terse', current_database());
     END IF;
 END
 $$;

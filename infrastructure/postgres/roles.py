@@ -23,7 +23,7 @@ _HARDENING = Path(__file__).with_name("hardening.sql")
 _GRANT_OPTIONS = 160_000
 """The first version that knows SET and INHERIT of a membership."""
 _RACES = 20
-_ADMINISTRATOR = "the database lacks the ledger's roles, and we may not make them; an administrator must run:"
+_ADMINISTRATOR = "the database lacks the ledger's roles as they should be; an administrator must run there:"
 
 
 class Role(StrEnum):
@@ -45,11 +45,14 @@ def ensure_roles(connection: psycopg.Connection, member: str) -> None:
         RefusedError: when we may not, or a role of these names is more than it should be.
         UnavailableError: when others keep changing the roles meanwhile.
     """
+    done: list[Composed] = []
     for _ in range(_RACES):
         missing = _missing(connection, member)
         if not missing:
             return
         try:
+            if missing == done:  # in vain: somebody else's grant stands against ours
+                raise errors.InsufficientPrivilege  # noqa: TRY301 - the answer is the same
             for statement in missing:
                 connection.execute(statement)
         except (errors.DuplicateObject, errors.UniqueViolation, errors.InternalError_):
@@ -57,6 +60,7 @@ def ensure_roles(connection: psycopg.Connection, member: str) -> None:
         except errors.InsufficientPrivilege:
             lines = [f"  {one.as_string(connection)};" for one in missing]
             raise RefusedError("\n".join([_ADMINISTRATOR, *lines])) from None
+        done = missing
     raise UnavailableError("the database's roles keep changing: try again")
 
 
@@ -96,11 +100,6 @@ def _missing(connection: psycopg.Connection, member: str) -> list[Composed]:
             raise RefusedError(
                 f"the database's role {name} can do more than the ledger's may: no attribute (SUPERUSER, BYPASSRLS, "
                 "CREATEROLE, CREATEDB, REPLICATION), no membership of its own. An administrator must take it away"
-            )
-        if inherits and not old:
-            raise RefusedError(
-                f"the role {member} has the rights of {name} without taking it; an administrator must run: "
-                f"REVOKE {name} FROM {member}; GRANT {name} TO {member} WITH INHERIT FALSE, SET TRUE"
             )
         wanted = [] if exists else ["create"]
         wanted += [] if takes and not inherits else grants

@@ -68,6 +68,12 @@ class Views(Reader):
             for name in ("clear_position", "clear_rows"):
                 cursor.execute(_VIEWS[name], {"projection": projection, "log_id": log_id}, prepare=True)
 
+    def drop(self, log_id: UUID) -> None:
+        """Forget every read model of one log."""
+        with translated(), self.datastore.transaction(commit=True) as cursor:
+            for name in ("drop_positions", "drop_rows"):
+                cursor.execute(_VIEWS[name], {"log_id": log_id}, prepare=True)
+
     def position(self, projection: str, log_id: UUID) -> int:
         """Return how far it has come; 0 before its first change."""
         found = self._fetch_view("position", projection=projection, log_id=log_id)

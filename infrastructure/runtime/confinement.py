@@ -13,7 +13,8 @@ import ctypes
 import resource
 import sys
 
-_PR_SET_DUMPABLE = 4
+from infrastructure.keys.memory import forbid_dumps
+
 _PR_SET_NO_NEW_PRIVS = 38
 _DESCRIPTORS = 16
 
@@ -25,7 +26,7 @@ def confine(*, data_bytes: int, cpu_seconds: int | None = None) -> None:
         data_bytes: writable private memory (RLIMIT_DATA), in bytes, over everything it holds by then.
         cpu_seconds: CPU time after which the kernel kills it; None for no such limit.
     """
-    _limit(resource.RLIMIT_CORE, 0)
+    forbid_dumps()
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
     _limit(resource.RLIMIT_NPROC, 0)
@@ -33,9 +34,7 @@ def confine(*, data_bytes: int, cpu_seconds: int | None = None) -> None:
     if cpu_seconds is not None:
         _limit(resource.RLIMIT_CPU, cpu_seconds)
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _limit(kind: int, value: int) -> None:

@@ -282,6 +282,7 @@ SAMPLES: tuple[Event, ...] = (
     ),
     platform.LevelsAdopted(version=1, domains=("Disaster", "Finance", "Planning"), statements=("g.o.v",)),
     platform.Ticked(due_ms=NOW),
+    platform.KeyDestroyed(slot=7, size=41, root=hexed(24), round=12),
     scope_registered(),
     tenant_registered(),
     tenants.TenantEndorsed(
@@ -296,6 +297,9 @@ SAMPLES: tuple[Event, ...] = (
         statements=("g.o.v",),
     ),
     tenants.KeyDisclosed(streams=2, streams_digest=hexed(23), everything=False, recipient="auditor"),
+    tenants.DataKeyRotated(generation=1),
+    tenants.ErasureOrdered(cooling_off_ms=7 * 86_400_000, not_before_ms=NOW, statements=("g.o.v",)),
+    tenants.ErasureWithdrawn(statements=("g.o.v",)),
     clauses.ClauseRegistered(
         metadata=metadata(), module_digest=hexed(2), module_bytes=4096, module=payload(24),
         owner_origin=ORIGIN, statements=("g.o.v",),

@@ -12,7 +12,7 @@ from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.platform.events import LevelsAdopted
 from domain.policies import kinds
 from domain.policies.facts import NodeFacts, WorkloadFacts
-from domain.tenants.events import PolicyAdopted
+from domain.tenants.events import ErasureOrdered, ErasureWithdrawn, PolicyAdopted
 from domain.workloads import events as workloads
 
 MAX_REPLACEMENTS = 3
@@ -135,6 +135,7 @@ class SlowScheduler:
     replaced: dict[str, int] = field(default_factory=dict)
     faulted: dict[str, bool] = field(default_factory=dict)
     arrivals: int = 0
+    closed: set[int] = field(default_factory=set)
 
     def rules_of(self, waiting: Waiting) -> Rules:
         """Return tenant's and clause's rules together."""
@@ -225,6 +226,10 @@ class SlowScheduler:
                 self.drained.add(event.node)
             case PolicyAdopted():
                 self.policies[slot] = (event.version, event.policy.rules)
+            case ErasureOrdered():
+                self.closed.add(slot)
+            case ErasureWithdrawn():
+                self.closed.discard(slot)
 
     def _deferred(self, waiting: Waiting) -> None:
         assert not self.placeable(waiting), "deferred, and there is a place"
@@ -236,6 +241,7 @@ class SlowScheduler:
         workload = event.workload_id
         assert workload not in self.ended, "queued again after its end"
         if by_decider:
+            assert slot not in self.closed, "queued again for a tenant that ends"
             assert workload not in self.held, "queued after a fault without governance"
             assert workload not in self.waiting, "queued twice"
             assert (workload, event.attempt - 1) not in self.given, "placed again after inputs were released"
@@ -253,6 +259,7 @@ class SlowScheduler:
     def _placed(self, slot: int, event: workloads.WorkloadPlaced) -> None:
         workload = event.workload_id
         assert workload not in self.held, "placed after a fault without a new queueing"
+        assert slot not in self.closed, "placed for a tenant that ends"
         waiting = self.waiting[workload]
         assert event.attempt == waiting.queued.attempt
         self._check_order(waiting)
@@ -290,6 +297,11 @@ class SlowScheduler:
 
     def _denied(self, event: workloads.WorkloadDenied, *, by_decider: bool) -> None:
         if not by_decider or event.gate != "queue":
+            return
+        if event.rule == "erasure_ordered":
+            queued = self.queued[event.workload_id]
+            assert self.slots[event.workload_id] in self.closed, "denied for an erasure that nobody ordered"
+            assert (event.workload_id, queued.attempt) not in self.given, "denied though it has its inputs"
             return
         waiting = self.waiting[event.workload_id]
         rules, facts = self.rules_of(waiting), waiting.queued.facts
@@ -353,6 +365,7 @@ class SlowScheduler:
         for name, waiting in self.waiting.items():
             assert not self.placeable(waiting), f"{name} waits, and there is a place"
             assert waiting.queued.not_after_ms > self.now_ms, f"{name} waits past its time"
+            assert waiting.slot not in self.closed, f"{name} waits, and its tenant ends"
             if set(self.nodes) - self.drained:
                 assert self.ever(waiting), f"{name} can never be placed and waits"
             shape = self.shape(waiting)
@@ -362,3 +375,5 @@ class SlowScheduler:
             assert head.queued.workload_id in self.told, "the head of a class was never told that it waits"
         for name, living in self.living.items():
             assert living.until_ms > self.now_ms, f"{name} holds a place past its window"
+            begun = (living.queued.workload_id, living.queued.attempt) in self.given
+            assert begun or living.slot not in self.closed, f"{name} has not begun, and its tenant ends"

@@ -17,6 +17,7 @@ from domain.policies import kinds
 from domain.policies.kinds import Policy
 from domain.scheduling.decide import decide
 from domain.scheduling.state import Scheduling
+from domain.tenants import events as tenants
 from domain.time import MINUTE_MS
 from domain.workloads import events as workloads
 from tests.domain import samples
@@ -142,6 +143,8 @@ class Scheduler(RuleBasedStateMachine):
         copies: int,
         settle: bool,
     ) -> None:
+        if slot in self.slow.closed:
+            return
         dao, jurisdiction = DAOS[slot]
         for _ in range(copies):
             self.submitted += 1
@@ -224,6 +227,7 @@ class Scheduler(RuleBasedStateMachine):
     def governance_authorises(self, data: st.DataObject, settle: bool, patience: int) -> None:
         ready = [n for n, done in self.slow.faulted.items() if not done and self.slow.known[n].status.endswith("reset")]
         ready = [n for n in ready if self.slow.known[n].queued.workload_id not in self.slow.ended]
+        ready = [n for n in ready if self.slow.known[n].slot not in self.slow.closed]
         newest = {n: self.slow.queued[self.slow.known[n].queued.workload_id].attempt for n in ready}
         ready = [n for n in ready if self.slow.known[n].queued.attempt == newest[n]]
         if not ready:
@@ -246,6 +250,14 @@ class Scheduler(RuleBasedStateMachine):
             return
         cancelled = workloads.WorkloadCancelled(workload_id=workload, statement="s")
         self.cell.on(self.slow.slots[workload], workload, cancelled)
+        self.after(settle)
+
+    @rule(slot=st.sampled_from(SLOTS), again=st.sampled_from([True, True, False]), settle=st.booleans())
+    def an_erasure_is_ordered_or_withdrawn(self, slot: int, again: bool, settle: bool) -> None:
+        if slot in self.slow.closed:
+            self.cell.record(slot, log_of(slot), tenants.ErasureWithdrawn(statements=()))
+        elif not again:  # seldom: else nothing would ever run
+            self.cell.record(slot, log_of(slot), samples.SAMPLES_BY_TOPIC[tenants.ErasureOrdered.TOPIC])
         self.after(settle)
 
     @rule(by_ms=TIMES)

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from domain.canonical import canonical
 from domain.errors import (
     ConflictError,
+    ErasedError,
     LedgerError,
     MalformedError,
     NotAuthorisedError,
@@ -96,19 +99,49 @@ def test_a_data_key_is_never_lost_or_changed(directory: Path) -> None:
     assert keyring.get(LOG) == second
 
 
-def test_destroying_one_logs_keys_touches_no_other(directory: Path) -> None:
+def test_destroying_takes_what_opens_content_and_leaves_what_signs_for_the_log(directory: Path) -> None:
     keyring = opened(directory)
-    keyring.create(LOG, LogKind.TENANT)
+    before = keyring.create(LOG, LogKind.TENANT)
     other = keyring.create(OTHER, LogKind.TENANT)
-    keyring.destroy(LOG)
-    assert keyring.log_ids() == (OTHER,)
-    for act in (keyring.get, keyring.destroy, keyring.rotate_data_key):
-        with pytest.raises(UnknownError):
-            act(LOG)
+    keyring.rotate_data_key(LOG)
+    left = keyring.destroy(LOG)
+    assert left == keyring.get(LOG) == keyring.destroy(LOG)
+    assert (left.erased, left.erased_generations, left.data_keys, left.tenant) == (True, 2, (), None)
+    assert (left.signing, left.acknowledgement_seed) == (before.signing, before.acknowledgement_seed)
+    for act in (left.attestation_key, left.release_key, left.output_key, lambda: left.data_key):
+        with pytest.raises(ErasedError):
+            act()
+    with pytest.raises(ErasedError):
+        keyring.rotate_data_key(LOG)
+    assert keyring.rotate_signing_keys(LOG).erased
+    assert keyring.log_ids() == (LOG, OTHER)
     assert keyring.get(OTHER) == other
 
 
-def test_destroying_overwrites_before_it_removes(directory: Path) -> None:
+def test_what_was_destroyed_is_not_put_back(directory: Path) -> None:
+    keyring = opened(directory)
+    keys = keyring.create(LOG, LogKind.TENANT)
+    left = keyring.destroy(LOG)
+    with pytest.raises(ConflictError):
+        keyring.put(keys)
+    keyring.put(left)
+    assert keyring.create(LOG, LogKind.TENANT) == left
+
+
+def test_keys_of_other_kinds_of_logs_are_never_destroyed_and_missing_ones_are_named(directory: Path) -> None:
+    keyring = opened(directory)
+    for kind in (LogKind.SCOPE, LogKind.PLATFORM, LogKind.ANCHORS):
+        log_id = UUID(int=LOG.int + 16 + len(kind))
+        keys = keyring.create(log_id, kind)
+        with pytest.raises(RefusedError, match="only a tenant"):
+            keyring.destroy(log_id)
+        assert keyring.get(log_id) == keys
+    with pytest.raises(UnknownError, match="restore"):
+        keyring.destroy(LOG)
+
+
+@pytest.mark.parametrize("act", ["destroy", "rotate_data_key"])
+def test_of_a_file_that_is_replaced_the_old_bytes_are_zeroed(directory: Path, act: str) -> None:
     keyring = opened(directory)
     keyring.create(LOG, LogKind.TENANT)
     path = directory / f"{LOG}.keys"
@@ -116,9 +149,69 @@ def test_destroying_overwrites_before_it_removes(directory: Path) -> None:
     os.link(path, kept)
     unfinished = directory / f"{LOG}.keys.tmp"
     unfinished.write_bytes(path.read_bytes())
-    keyring.destroy(LOG)
+    getattr(keyring, act)(LOG)
     assert kept.read_bytes() == bytes(kept.stat().st_size)
     assert not unfinished.exists()
+    assert not (directory / f"{LOG}.keys.next").exists()
+
+
+class _Crash(BaseException):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize("act", ["destroy", "rotate_data_key"])
+def test_a_crash_at_any_write_leaves_keys_that_open_and_repeating_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """Every fsync and every rename is a place to die; the last number of the loop survives them all."""
+    for number in range(1, 20):
+        directory = tmp_path / f"{act}-{number}"
+        keys = opened(directory).create(LOG, LogKind.TENANT)
+        old = (directory / f"{LOG}.keys").read_bytes()
+        calls = iter(range(1, 100))
+
+        def dying(real: Callable[..., object], calls: Iterator[int] = calls, number: int = number) -> Any:
+            def call(*arguments: object) -> object:
+                if next(calls) == number:
+                    raise _Crash
+                return real(*arguments)
+
+            return call
+
+        crashed = False
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", dying(os.fsync))
+            patch.setattr(Path, "replace", dying(Path.replace))
+            try:
+                getattr(opened(directory), act)(LOG)
+            except _Crash:
+                crashed = True
+        again = opened(directory)
+        assert again.get(LOG) in {"destroy": (keys, keys.without_data_keys())}.get(act, (again.get(LOG),))
+        assert again.get(LOG).erased or again.get(LOG).data_keys[0] == keys.data_key
+        assert again.destroy(LOG) == keys.without_data_keys() or act != "destroy"
+        assert again.get(LOG).erased
+        for path in directory.iterdir():
+            assert old[-32:] not in path.read_bytes()
+        assert not list(directory.glob("*.next"))
+        if not crashed:
+            assert number > 5
+            return
+    raise AssertionError("it never came to its end")
+
+
+def test_the_mark_tells_every_change_and_nothing_else(directory: Path) -> None:
+    keyring, elsewhere = opened(directory), opened(directory)
+    assert keyring.mark(LOG) is None
+    keyring.create(LOG, LogKind.TENANT)
+    marks = [keyring.mark(LOG)]
+    keyring.get(LOG)
+    assert keyring.mark(LOG) == elsewhere.mark(LOG) == marks[0]
+    for act in (elsewhere.rotate_data_key, elsewhere.rotate_signing_keys, elsewhere.destroy):
+        act(LOG)
+        marks.append(keyring.mark(LOG))
+    assert len(set(marks)) == 4
+    assert keyring.mark(OTHER) is None
 
 
 def test_a_passphrase_opens_and_another_does_not(directory: Path) -> None:
@@ -219,7 +312,9 @@ def test_a_write_cut_off_before_its_rename_leaves_the_old_keys(directory: Path) 
 
 ROTATE = """
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 from infrastructure.entropy import SystemEntropy
 from infrastructure.keys.keyring import Keyring

@@ -1,5 +1,6 @@
 """Group commit: together where nothing is wrong, alone where something is."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,14 +41,14 @@ def gate(recorder: LedgerRecorder) -> Gate:
 
 
 @pytest.fixture
-def group(gate: Gate) -> Iterator[GroupCommit]:
+def group(gate: Gate) -> Iterator[GroupCommit[Appended]]:
     with GroupCommit(gate) as made:
         yield made
         gate.open.set()
 
 
 def test_what_waits_is_committed_together_and_each_caller_gets_its_own_places(
-    group: GroupCommit, gate: Gate, recorder: LedgerRecorder
+    group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder
 ) -> None:
     logs = make_logs(recorder, 3)
     first = group.submit(prepare(stream(logs[0], 2), (), ()))
@@ -64,7 +65,7 @@ def test_what_waits_is_committed_together_and_each_caller_gets_its_own_places(
 
 
 def test_a_conflict_fails_its_own_caller_and_nobody_else(
-    group: GroupCommit, gate: Gate, recorder: LedgerRecorder
+    group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder
 ) -> None:
     (log,) = make_logs(recorder, 1)
     taken = uuid4()
@@ -91,7 +92,7 @@ def test_a_conflict_fails_its_own_caller_and_nobody_else(
 
 
 def test_two_callers_for_one_version_are_never_in_one_transaction_and_one_wins(
-    group: GroupCommit, gate: Gate, recorder: LedgerRecorder
+    group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder
 ) -> None:
     (log,) = make_logs(recorder, 1)
     contested = uuid4()
@@ -103,7 +104,7 @@ def test_two_callers_for_one_version_are_never_in_one_transaction_and_one_wins(
         futures[2].result()
 
 
-def test_a_deposed_decider_fails_alone(group: GroupCommit, gate: Gate, recorder: LedgerRecorder) -> None:
+def test_a_deposed_decider_fails_alone(group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder) -> None:
     (log,) = make_logs(recorder, 1)
     old = recorder.take_epoch()
     new = recorder.take_epoch()
@@ -136,6 +137,68 @@ def test_callers_are_held_back_when_the_queue_is_full(gate: Gate, recorder: Ledg
         gate.open.set()
         assert [len(future.result()) for future in futures] == [1] * 5
         assert len(held.result()) == 4
+
+
+def test_a_full_queue_holds_tasks_back_without_blocking_their_loop(gate: Gate, recorder: LedgerRecorder) -> None:
+    (log,) = make_logs(recorder, 1)
+
+    async def scene(group: GroupCommit[Appended]) -> None:
+        taken = [asyncio.create_task(group.append_async(prepare([event(log)], (), ()))) for _ in range(9)]
+        for _ in range(20):
+            await asyncio.sleep(0)  # the loop turns although nobody is let in
+        with pytest.raises(UnavailableError, match="try again"):
+            await group.append_async(prepare(stream(log, 4), (), ()))
+        gate.open.set()
+        done = await asyncio.gather(*taken, return_exceptions=True)
+        assert len([one for one in done if not isinstance(one, UnavailableError)]) >= 4
+
+    with GroupCommit(gate, most_waiting=4, patience_s=0.05) as group:
+        asyncio.run(scene(group))
+    assert_whole(recorder, [log])
+
+
+def test_tasks_of_one_turn_of_the_loop_share_a_commit_and_are_answered_each_their_own(
+    group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder
+) -> None:
+    logs = make_logs(recorder, 3)
+    taken = event(logs[0])
+    recorder.append([taken])
+    gate.open.set()
+
+    async def scene() -> None:
+        batches = [prepare([event(logs[number % 3])], (), ()) for number in range(30)]
+        batches.append(prepare([event(logs[0], taken.originator_id)], (), ()))  # type: ignore[arg-type]
+        done = await asyncio.gather(*map(group.append_async, batches), return_exceptions=True)
+        assert isinstance(done[30], IntegrityError)
+        for number, places in enumerate(done[:30]):
+            assert not isinstance(places, BaseException)
+            assert [(one.log_id, one.leaf_hash) for one in places] == [
+                (logs[number % 3], batches[number].parts[0].leaf_hashes[0])
+            ]
+
+    asyncio.run(scene())
+    assert gate.sizes[0] == 31
+    assert_whole(recorder, logs)
+
+
+def test_a_cancelled_task_and_a_closed_loop_harm_nobody(gate: Gate, recorder: LedgerRecorder) -> None:
+    (log,) = make_logs(recorder, 1)
+
+    async def leave(group: GroupCommit[Appended]) -> None:
+        task = asyncio.create_task(group.append_async(prepare([event(log)], (), ())))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with GroupCommit(gate) as group:
+        asyncio.run(leave(group))  # its loop is closed before the commit
+        threads = group.submit(prepare([event(log)], (), ()))
+        gate.open.set()
+        assert len(threads.result()) == 1
+        asyncio.run(group.append_async(prepare([event(log)], (), ())))
+    assert recorder.head(log).size == 3
+    assert_whole(recorder, [log])
 
 
 def test_a_closed_group_takes_nothing_in(recorder: LedgerRecorder) -> None:

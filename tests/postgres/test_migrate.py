@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from domain.errors import RefusedError, UnavailableError
+from infrastructure.postgres.cluster import SUPERUSER
 from infrastructure.postgres.migrate import Migration, migrate, migrations
 from tests.database import TestServer
 
@@ -56,3 +59,27 @@ def test_files_with_a_hole_in_their_numbers_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_text("SELECT 1")
     with pytest.raises(RefusedError):
         migrations(tmp_path)
+
+
+def test_read_models_that_an_older_program_kept_in_the_clear_go_and_it_is_remembered(
+    postgres: TestServer, empty: str
+) -> None:
+    """TRUNCATE gives the file back: nothing of the rows is left in the table's own files, sealed ones follow."""
+    log_id, name = UUID(int=7), str(conninfo_to_dict(empty)["dbname"])
+    migrate(empty, migrations()[:3])
+    with psycopg.connect(postgres.conninfo(name, SUPERUSER), autocommit=True) as admin:
+        row = (log_id, b'{"legible":"LegibleZx7q"}')
+        admin.execute("INSERT INTO ledger.view_rows VALUES (%s, 'audit_trail_v1', 'workload/1', %s)", row)
+        admin.execute("INSERT INTO ledger.view_positions VALUES (%s, 'audit_trail_v1', 5)", (log_id,))
+        migrate(empty)
+        assert admin.execute("SELECT FROM ledger.view_rows UNION ALL SELECT FROM ledger.view_positions").rowcount == 0
+        admin.execute("CHECKPOINT")
+        (found,) = admin.execute("SELECT pg_relation_filepath('ledger.view_rows')").fetchone() or ("",)
+        assert b"LegibleZx7q" not in (postgres.server.cluster / found).read_bytes()
+        rows = admin.execute("SELECT log_id, until <= now() FROM ledger.plain_read_models").fetchall()
+    assert rows == [(log_id, True)]
+
+
+def test_a_new_database_remembers_no_plain_read_models(conninfo: str, postgres: TestServer) -> None:
+    with psycopg.connect(postgres.conninfo(str(conninfo_to_dict(conninfo)["dbname"]), SUPERUSER)) as admin:
+        assert admin.execute("SELECT count(*) FROM ledger.plain_read_models").fetchone() == (0,)

@@ -143,6 +143,11 @@ FROM (
 WHERE before < %(bytes)s
 ORDER BY id;
 
+-- name: last_of_topic
+-- How many events of a topic a log's own stream holds, and where the last one lies (null where there is none).
+SELECT count(*), max(leaf_index) FROM ledger.stored_events
+WHERE tenant_id = %(log_id)s AND stream_id = %(log_id)s AND topic = %(topic)s;
+
 -- name: channel
 -- What to listen to, so as to be woken by commits.
 SELECT name FROM ledger.feed_channel;

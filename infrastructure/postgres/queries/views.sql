@@ -41,3 +41,11 @@ SELECT key, value FROM ledger.view_rows WHERE tenant_id = %(log_id)s AND project
 -- name: row
 -- One row.
 SELECT value FROM ledger.view_rows WHERE tenant_id = %(log_id)s AND projection = %(projection)s AND key = %(key)s;
+
+-- name: drop_rows
+-- Removes all rows of a log, of whatever read model.
+DELETE FROM ledger.view_rows WHERE tenant_id = %(log_id)s;
+
+-- name: drop_positions
+-- Forgets how far they had come.
+DELETE FROM ledger.view_positions WHERE tenant_id = %(log_id)s;

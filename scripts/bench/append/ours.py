@@ -1,7 +1,8 @@
-"""Our side: `Ledger.append`, from the pydantic event object to durable, sealed and hashed.
+"""Our side: `Ledger.append`, from the pydantic event object to durable, sealed, hashed and acknowledged.
 
 Invariants:
 - Only what a caller of the program can do: one call of `append` for each event or batch.
+- Every event's signed acknowledgement is asked for while the clock runs, as it belongs to the answer.
 - Every event that was acknowledged is counted, and a sample is kept with its place, for the verification afterwards.
 
 The 64 callers are asyncio tasks that await `append_async`; what they bring while one group commits goes into the next.
@@ -19,6 +20,7 @@ from uuid import UUID
 from domain.message import Pending, Recorded
 from infrastructure.keys.keyring import LogKind
 from infrastructure.ledger import Answer, Ledger
+from infrastructure.statements.acknowledgement import Acknowledgement
 from scripts.bench.append.workload import TENANTS, Item
 from scripts.bench.rounds import clean_heap
 
@@ -33,6 +35,7 @@ class Sample:
 
     item: Item
     recorded: Recorded
+    acknowledgement: Acknowledgement
 
 
 class OurSide:
@@ -117,10 +120,11 @@ class OurSide:
         return Pending(self.log_ids[item.tenant], item.stream_id, item.version, item.event)
 
     def _sample(self, items: Sequence[Item], answer: Answer) -> None:
+        acknowledgements = answer.acknowledgements  # signed when asked for: that belongs to the answer
         number = items[0].stream_id.int
         if len(items) > 1 or number % _SAMPLE_EVERY == 0:  # ids end in random bits
             chosen = number % len(items)
-            self.samples.append(Sample(items[chosen], answer.recorded[chosen]))
+            self.samples.append(Sample(items[chosen], answer.recorded[chosen], acknowledgements[chosen]))
 
     def _count(self, items: Iterable[Item]) -> None:
         """Count what was acknowledged: a refused append has raised before this."""

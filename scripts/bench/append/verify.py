@@ -2,7 +2,8 @@
 
 Invariants:
 - Every log has exactly the entries that were acknowledged, dense, and hashes to its head, from the entries' own bytes.
-- A sample is opened and equals what was given, at the place that was acknowledged; the peer's sample is read back too.
+- A sample is opened and equals what was given, at the place that was acknowledged under a signature;
+  the peer's sample is read back too.
 """
 
 from uuid import UUID
@@ -10,8 +11,10 @@ from uuid import UUID
 from domain.errors import VerificationError
 from domain.transparency.frontier import Frontier
 from domain.transparency.hashing import leaf_hash
+from infrastructure.keys import ed25519
 from infrastructure.ledger import Ledger
-from scripts.bench.append.ours import OurSide
+from infrastructure.statements.acknowledgement import Acknowledged
+from scripts.bench.append.ours import OurSide, Sample
 from scripts.bench.append.stock import StockSide
 
 
@@ -34,6 +37,7 @@ def verify_ours(side: OurSide) -> None:
             item.event,
         ):
             raise VerificationError(f"leaf {given.leaf_index} of log {given.log_id} does not hold what was given")
+        _verify_acknowledgement(side.ledger, sample)
 
 
 def verify_stock(side: StockSide) -> None:
@@ -47,6 +51,14 @@ def verify_stock(side: StockSide) -> None:
     for sample in side.samples:
         if sample not in side.stream(sample.originator_id):
             raise VerificationError("the stock recorder does not hold what was given")
+
+
+def _verify_acknowledgement(ledger: Ledger, sample: Sample) -> None:
+    given = sample.recorded
+    public = ed25519.public_bytes(ledger.keyring.get(given.log_id).acknowledgement_key())
+    sample.acknowledgement.verify(public, ledger.log(given.log_id).origin)
+    if sample.acknowledgement.event != Acknowledged("", given.leaf_hash, given.leaf_index):
+        raise VerificationError(f"leaf {given.leaf_index} of log {given.log_id} was not acknowledged as what it is")
 
 
 def _verify_log(ledger: Ledger, log_id: UUID, expected: int) -> None:

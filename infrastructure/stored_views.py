@@ -1,0 +1,120 @@
+r"""The scheduler's views of the whole cell, in feed order: stored ones as far as they go, made from entries beyond.
+
+Invariants:
+- A stored view opens only beside the entry that it is of: it is sealed for log, leaf index and leaf hash, under
+  HMAC(cell secret, "ledger view key v1\0" || log id). A tenant's own key is no part of it: it outlives that key.
+- What comes after those that were stored when this began is read from the entries, so that a watcher is told all of it.
+  Only an entry whose key is gone by then comes from its stored view.
+- What was made from entries is stored in batches, apart from the append and never before it.
+"""
+
+import hashlib
+import hmac
+import itertools
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from domain.errors import VerificationError
+from domain.message import Recorded, Sealed
+from domain.scheduling.views import View, view_bytes, view_of
+from infrastructure.keys.at_rest import AtRest
+from infrastructure.keys.stream_keys import DataKey
+from infrastructure.ledger import Ledger
+from infrastructure.postgres.feed import FeedRow
+from infrastructure.postgres.sealed_views import SealedView, SealedViews
+
+Folded = tuple[View, Recorded | None]
+"""A view, and the event where it was read from its entry."""
+
+_KEY = b"ledger view key v1\0"
+_CONTEXT = b"ledger view v1\0"
+_BATCH: Final = 1000
+
+
+class StoredViews:
+    """The views of one cell.
+
+    Args:
+        ledger: whose events they are of.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._rows = SealedViews(ledger.datastore)
+        self._secret = ledger.keyring.platform_secrets().cell
+        self._ciphers: dict[UUID, AtRest] = {}
+        self._stored = self._rows.position()
+        self._made: list[SealedView] = []
+        self._position = self._stored
+
+    def follow(self, rows: Sequence[FeedRow]) -> Iterator[tuple[FeedRow, Sequence[Folded]]]:
+        """Yield each row of the feed with what is to be folded for it. Rows of one log in a row are read together.
+
+        Raises:
+            VerificationError: when a stored view is missing, was changed, or is of another entry.
+        """
+        for (log_id, stored), together in itertools.groupby(
+            rows, key=lambda row: (row.log_id, row.position <= self._stored)
+        ):
+            group = list(together)
+            first, last = group[0].first_index, group[-1].first_index + group[-1].count
+            found = self._read(log_id, first, last) if stored else self._make(log_id, first, last)
+            for row in group:
+                at = row.first_index - first
+                if not stored:
+                    self._position = row.position
+                yield row, found[at : at + row.count]
+            if len(self._made) >= _BATCH:
+                self.flush()
+
+    def flush(self, *, durable: bool = False) -> None:
+        """Store what was made from entries since the last time.
+
+        Args:
+            durable: wait until the disk has it and all that was stored before.
+        """
+        if self._made or durable:
+            self._rows.put(self._made, self._position, durable=durable)
+            self._made = []
+
+    def complete(self, log_id: UUID, size: int) -> bool:
+        """Tell whether each of a log's first `size` entries has its stored view."""
+        return self._rows.count(log_id, size) == size
+
+    def _read(self, log_id: UUID, first: int, last: int) -> list[Folded]:
+        found = self._rows.read(log_id, first, last)
+        if len(found) != last - first:
+            raise VerificationError(f"views of the log {log_id} are missing between entries {first} and {last - 1}")
+        return [(self._opened(one), None) for one in found]
+
+    def _make(self, log_id: UUID, first: int, last: int) -> list[Folded]:
+        slot = self._ledger.log(log_id).slot
+        found: list[Folded] = []
+        for recorded in self._ledger.history(log_id, first=first, size=last):
+            at = recorded.leaf_index
+            kept = self._rows.read(log_id, at, at + 1) if isinstance(recorded.event, Sealed) else []
+            view = self._opened(kept[0]) if kept else view_of(recorded, slot)
+            found.append((view, recorded))
+            sealed = self._cipher(log_id).seal(_context(log_id, at, recorded.leaf_hash), view_bytes(view))
+            self._made.append(SealedView(log_id, at, sealed))
+        return found
+
+    def _opened(self, one: SealedView) -> View:
+        context = _context(one.log_id, one.leaf_index, one.leaf_hash)
+        view: View = orjson.loads(self._cipher(one.log_id).open(context, one.sealed))
+        return view
+
+    def _cipher(self, log_id: UUID) -> AtRest:
+        cipher = self._ciphers.get(log_id)
+        if cipher is None:
+            key = hmac.digest(self._secret, _KEY + log_id.bytes, hashlib.sha256)
+            cipher = self._ciphers[log_id] = AtRest([DataKey(0, key)], self._ledger.entropy)
+        return cipher
+
+
+def _context(log_id: UUID, leaf_index: int, leaf_hash: bytes) -> bytes:
+    return _CONTEXT + log_id.bytes + struct.pack(">Q", leaf_index) + leaf_hash
