@@ -18,6 +18,7 @@ from psycopg.rows import tuple_row
 from domain.errors import UnknownError
 from domain.transparency.frontier import Frontier
 from infrastructure.postgres.datastore import LedgerDatastore
+from infrastructure.postgres.editions import family_of
 from infrastructure.postgres.feed import PAGE, PAGE_BYTES, stored_entry, whole
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.reading import translated
@@ -104,11 +105,11 @@ class TenantReader:
 
     def rows(self, projection: str) -> dict[str, bytes]:
         """Return all rows of a read model, by key in order."""
-        return {key: bytes(value) for key, value in self._fetch("rows", projection=projection)}
+        return {key: bytes(value) for key, value in self._fetch("rows", family=family_of(projection))}
 
     def row(self, projection: str, key: str) -> bytes | None:
         """Return one row's value, or None."""
-        for (value,) in self._fetch("row", projection=projection, key=key):
+        for (value,) in self._fetch("row", family=family_of(projection), key=key):
             return bytes(value)
         return None
 
