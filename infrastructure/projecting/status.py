@@ -20,8 +20,8 @@ from infrastructure.projecting.supervisor import lease_of
 class LogStatus:
     """How a projection stands in one log.
 
-    `state` is `live`, `behind`, `building` (an edition beside the live one), `stopped` (by an event), or `erased` (no data
-    key). `lag_ms` is the age of the oldest event that is not in the rows yet; None where it can't be told.
+    `state` is `live`, `behind`, `building` (an edition beside the live one), `stopped` (by an event) or `erased`
+    (no data key). `lag_ms` is the age of the oldest event that is not in the rows yet; None where it can't be told.
     `edition` is what readers read: None before the first batch.
     """
 
