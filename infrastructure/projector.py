@@ -1,19 +1,19 @@
-"""Keeps the live read models: follows every log, folds, and writes rows and position together (exactly once).
+"""The read models as their readers use them: brought up to date at once, read, digested, built again.
 
-Rows are sealed under the log's data key: no content is in the database, and what is left of them goes with that key.
+Rows are read from the live edition of a projection; how it is kept is infrastructure.projecting's affair.
 """
 
-import json
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from domain.canonical import canonical
 from domain.errors import ConflictError, UnavailableError
 from infrastructure.audit.replay import PROJECTIONS, Rows, state_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.views import Views
+from infrastructure.projecting.follower import Follower, Step
+from infrastructure.projecting.rows import opened_row
 
-_BATCH = 500
 _ATTEMPTS = 100
 
 
@@ -27,13 +27,17 @@ class Projector:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._views = Views(ledger.datastore)
+        self._followers = {name: Follower(ledger, name, project) for name, project in PROJECTIONS.items()}
 
     def catch_up(self) -> int:
         """Fold what was committed since; return how many events that was, over all logs and projections.
 
-        A log whose data key was destroyed has no read models.
+        A log whose data key was destroyed has no read models. One with an event that can't be folded stays behind, and
+        the projection's status says where.
         """
-        return sum(self._follow(log.log_id, name) for log in self._ledger.logs() for name in PROJECTIONS)
+        return sum(
+            self._follow(follower, log_id) for follower in self._followers.values() for log_id in follower.behind()
+        )
 
     def rows(self, log_id: UUID, projection: str) -> Rows:
         """Return a read model's rows.
@@ -42,60 +46,51 @@ class Projector:
             ErasedError: when the log's data key was destroyed.
         """
         at_rest = self._ledger.at_rest(log_id)
-        return {
-            key: json.loads(at_rest.open(_place(log_id, projection, key), value))
-            for key, value in self._views.rows(projection, log_id).items()
-        }
+        found = self._views.rows(projection, log_id)
+        return {key: opened_row(at_rest, log_id, projection, key, value) for key, value in found.items()}
 
     def row(self, log_id: UUID, projection: str, key: str) -> dict[str, Any] | None:
         """Return one row, or None. Raises as `rows` does."""
         at_rest = self._ledger.at_rest(log_id)
         value = self._views.row(projection, log_id, key)
-        return None if value is None else json.loads(at_rest.open(_place(log_id, projection, key), value))
+        return None if value is None else opened_row(at_rest, log_id, projection, key, value)
 
     def digest(self, log_id: UUID) -> str:
         """Return the state digest over the stored rows of a log."""
         return state_digest({name: self.rows(log_id, name) for name in PROJECTIONS})
 
-    def rebuild(self, log_id: UUID) -> None:
-        """Forget a log's read models and fold them again from the first event."""
-        for name in PROJECTIONS:
-            self._views.reset(name, log_id)
-            self._follow(log_id, name)
+    def rebuild(self, log_id: UUID, projection: str | None = None, *, told: Callable[[int], None] | None = None) -> int:
+        """Fold a log's read models again from the first event, beside those that are read; then let these be read.
 
-    def _follow(self, log_id: UUID, name: str) -> int:
-        """Fold on from where it is. Where another process did so at the same time, look again how far that came."""
-        for _ in range(_ATTEMPTS):
-            try:
-                return self._fold(log_id, name)
-            except ConflictError:
-                continue
-        raise UnavailableError("other processes keep moving the read models on; repeat")
+        What was begun and interrupted is gone on with.
 
-    def _fold(self, log_id: UUID, name: str) -> int:
-        position, size = self._views.position(name, log_id), self._ledger.head(log_id).size
-        if position == size or self._ledger.erased(log_id):
-            return 0
-        rows, project, folded = self.rows(log_id, name), PROJECTIONS[name], 0
-        changes: Rows = {}
-        start = position
-        for recorded in self._ledger.history(log_id, first=position, size=size):
-            changed = project(rows, recorded)
-            rows.update(changed)
-            changes.update(changed)
-            position, folded = recorded.leaf_index + 1, folded + 1
-            if folded % _BATCH == 0:
-                self._write(log_id, name, start, position, changes)
-                start, changes = position, {}
-        if position > start:
-            self._write(log_id, name, start, position, changes)
+        Args:
+            log_id: the log.
+            projection: its stored name; None: all.
+            told: told how many events were folded, now and then.
+
+        Returns:
+            How many events were folded.
+        """
+        names = [projection] if projection else list(self._followers)
+        folded = 0
+        for name in names:
+            if self._followers[name].rebuild(log_id):
+                folded += self._follow(self._followers[name], log_id, told)
         return folded
 
-    def _write(self, log_id: UUID, name: str, start: int, end: int, changes: Rows) -> None:
-        at_rest = self._ledger.at_rest(log_id)
-        values = {key: at_rest.seal(_place(log_id, name, key), canonical(row)) for key, row in changes.items()}
-        self._views.apply(name, log_id, start, values, to_position=end)
-
-
-def _place(log_id: UUID, projection: str, key: str) -> bytes:
-    return canonical(["row", str(log_id), projection, key])
+    def _follow(self, follower: Follower, log_id: UUID, told: Callable[[int], None] | None = None) -> int:
+        """Do all that is to be done. Where another process did so at the same time, look again how far that came."""
+        folded, refused, step = 0, 0, Step(more=True)
+        while step.more:
+            try:
+                step = follower.step(log_id)
+            except ConflictError:
+                refused += 1
+                if refused == _ATTEMPTS:
+                    raise UnavailableError("other processes keep moving the read models on; repeat") from None
+                continue
+            folded += step.folded
+            if told is not None:
+                told(folded)
+        return folded

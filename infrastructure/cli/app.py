@@ -15,6 +15,7 @@ import typer.exceptions
 from infrastructure.cli import app_govern, app_keys, app_operate
 from infrastructure.cli.app_anchor import anchor_app, trust_app
 from infrastructure.cli.app_audit import audit_app
+from infrastructure.cli.app_feed import feed, projections_app
 from infrastructure.cli.app_log import log_app
 from infrastructure.cli.app_witness import witness_app
 from infrastructure.cli.options import group
@@ -33,6 +34,8 @@ app.command("queue")(app_operate.queue)
 app.command("why")(app_operate.why)
 app.add_typer(app_operate.retry_app, name="retry")
 app.add_typer(app_operate.cac_app, name="cac")
+app.command("feed")(feed)
+app.add_typer(projections_app, name="projections")
 app.add_typer(audit_app, name="audit")
 app.add_typer(anchor_app, name="anchor")
 app.add_typer(trust_app, name="trust")

@@ -18,6 +18,8 @@ from psycopg.rows import tuple_row
 from domain.errors import UnknownError
 from domain.transparency.frontier import Frontier
 from infrastructure.postgres.datastore import LedgerDatastore
+from infrastructure.postgres.editions import family_of
+from infrastructure.postgres.feed import PAGE, PAGE_BYTES, stored_entry, whole
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.reading import translated
 from infrastructure.postgres.records import LoggedEvent, StoredEntry, Stream
@@ -57,6 +59,15 @@ class TenantReader:
             for index, stream, version, topic, entry, digest in rows
         ]
 
+    def page(self, first: int = 0, limit: int = PAGE) -> list[StoredEntry]:
+        """Return entries from leaf index `first` on, in order: a page as the feed's, bounded in bytes too.
+
+        Raises:
+            VerificationError: when one is missing.
+        """
+        rows = self._fetch("log_page", first=first, limit=limit, bytes=PAGE_BYTES)
+        return whole([stored_entry(self.log_id, row) for row in rows], first)
+
     def every_entry(self, size: int | None = None, *, first: int = 0) -> Iterator[StoredEntry]:
         """Yield entries from `first` up to `size` (a count; None: what the log holds now), a page at a time."""
         end = self.head().size if size is None else size
@@ -94,11 +105,11 @@ class TenantReader:
 
     def rows(self, projection: str) -> dict[str, bytes]:
         """Return all rows of a read model, by key in order."""
-        return {key: bytes(value) for key, value in self._fetch("rows", projection=projection)}
+        return {key: bytes(value) for key, value in self._fetch("rows", family=family_of(projection))}
 
     def row(self, projection: str, key: str) -> bytes | None:
         """Return one row's value, or None."""
-        for (value,) in self._fetch("row", projection=projection, key=key):
+        for (value,) in self._fetch("row", family=family_of(projection), key=key):
             return bytes(value)
         return None
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from domain.errors import LedgerError, MalformedError, VerificationError
-from infrastructure import projector as projector_module
 from infrastructure.audit.disclosure import KEYS
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.audit.replay import replay_bundle, replay_log
+from infrastructure.projecting import follower as follower_module
 from infrastructure.projector import Projector
 from infrastructure.tlog.bundle import write_bundle
 from infrastructure.tlog.reader import read_entries
@@ -84,7 +84,7 @@ def test_read_models_built_in_pieces_at_once_or_again_are_the_same(
     projector.catch_up()  # the scene caught up after each act
     pieces = projector.digest(scene.member.log_id)
     for batch in (1, 7, 10_000):
-        monkeypatch.setattr(projector_module, "_BATCH", batch)
+        monkeypatch.setattr(follower_module, "BATCH", batch)
         projector.rebuild(scene.member.log_id)
         assert projector.digest(scene.member.log_id) == pieces
 

@@ -37,6 +37,9 @@ payloads        ledger_cell    SELECT
 view_rows       ledger_tenant  SELECT(tenant_id) SELECT(projection) SELECT(key) SELECT(value)
 view_rows       ledger_cell    SELECT INSERT UPDATE DELETE
 view_positions  ledger_cell    SELECT INSERT UPDATE DELETE
+view_editions   ledger_tenant  SELECT(tenant_id) SELECT(projection) SELECT(live)
+view_editions   ledger_cell    SELECT INSERT UPDATE DELETE
+view_faults     ledger_cell    SELECT INSERT UPDATE DELETE
 logs            ledger_append  SELECT INSERT
 logs            ledger_cell    SELECT
 feed            ledger_append  SELECT INSERT

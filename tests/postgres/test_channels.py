@@ -81,14 +81,14 @@ class World:
             commands=[CommandRecord(tenant, "issuer", "c1", b"d", b"a")],
             payloads=[Payload(tenant, sha256(SEALED).digest(), SEALED)],
         )
-        Views(self.datastore).apply("v", tenant, 0, {"1": b"x", "2": b"y"}, to_position=events)
+        Views(self.datastore).apply("usage_v1", tenant, 0, {"1": b"x", "2": b"y"}, to_position=events)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Let B be everything that it can be: large, analysed, at work."""
         self.fill(B, 2, 300)
         self.recorder.append([event(B, ONLY_B, 0, b"not a number"), event(B, ONLY_B, 1)])
-        Views(self.datastore).apply("v", B, 300, {"only-b": b"x"}, to_position=301)
+        Views(self.datastore).apply("usage_v1", B, 300, {"only-b": b"x"}, to_position=301)
         with psycopg.connect(as_role(self.conninfo), autocommit=True) as admin:
             admin.execute("VACUUM ANALYZE")
             admin.execute("SELECT lo_create(4711)")

@@ -39,9 +39,12 @@ BROKEN: dict[str, tuple[str, Callable[[LedgerDatastore], object]]] = {
     "an unknown log": ("", lambda store: LedgerRecorder(store).append([event(STREAM)])),
     "a foreign origin": ("", lambda store: LedgerRecorder(store).create_log(STREAM, 0, PLANTED)),
     "text with NUL": ("", lambda store: LedgerRecorder(store).append([], commands=[command(f"{PLANTED}\0")])),
-    "a row's key with NUL": ("", lambda store: Views(store).apply("v", LOG, 0, {f"{PLANTED}\0": b""}, to_position=1)),
-    "a read with NUL": ("", lambda store: Views(store).row("v", LOG, f"{PLANTED}\0")),
-    "a moved read model": ("", lambda store: Views(store).apply("v", LOG, 7, {PLANTED: b""}, to_position=8)),
+    "a row's key with NUL": (
+        "",
+        lambda store: Views(store).apply("u_v1", LOG, 0, {f"{PLANTED}\0": b""}, to_position=1),
+    ),
+    "a read with NUL": ("", lambda store: Views(store).row("u_v1", LOG, f"{PLANTED}\0")),
+    "a moved read model": ("", lambda store: Views(store).apply("u_v1", LOG, 7, {PLANTED: b""}, to_position=8)),
     "one taken of two": ("", lambda store: LedgerRecorder(store).append([event(LOG, STREAM, 9), event(LOG, STREAM)])),
     "a lost grant to append": (
         "REVOKE INSERT ON ledger.stored_events FROM ledger_append",

@@ -98,24 +98,6 @@ def test_one_slow_commit_holds_later_ones_back_instead_of_being_overtaken(datast
     assert [(row.position, row.log_id) for row in feed.read_feed()] == [(1, slow), (2, quick)]
 
 
-def test_a_tail_is_woken_by_commits_and_ends_when_told(datastore: LedgerDatastore) -> None:
-    recorder, feed = LedgerRecorder(datastore), Feed(datastore)
-    (log_id,) = make_logs(recorder, 1)
-    recorder.append([event(log_id)])
-    seen: list[int] = []
-    thread = threading.Thread(
-        target=lambda: seen.extend(row.position for row in feed.tail(0, lambda: len(recorder.entries(log_id)) >= 3))
-    )
-    thread.start()
-    time.sleep(0.1)
-    recorder.append([event(log_id)])
-    time.sleep(0.1)
-    assert thread.is_alive()
-    recorder.append([event(log_id)])
-    thread.join(5)
-    assert seen[:2] == [1, 2]
-
-
 def test_a_missing_position_is_an_error_and_is_never_skipped(datastore: LedgerDatastore, conninfo: str) -> None:
     recorder = LedgerRecorder(datastore)
     (log_id,) = make_logs(recorder, 1)

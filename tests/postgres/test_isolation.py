@@ -42,8 +42,8 @@ def test_a_bound_reader_sees_all_of_its_own_and_nothing_else(tenants: LedgerData
     events, foreign = stream(mine, 3, stream_id), stream(other, 2, foreign_id)
     sealed = Payload(mine, sha256(b"p").digest(), b"p")
     recorder.append([*foreign, *events], payloads=[sealed])
-    views.apply("v", mine, 0, {"k": b"1"}, to_position=3)
-    views.apply("v", other, 0, {"k": b"2", "l": b"2"}, to_position=3)
+    views.apply("usage_v1", mine, 0, {"k": b"1"}, to_position=3)
+    views.apply("usage_v1", other, 0, {"k": b"2", "l": b"2"}, to_position=3)
     reader = TenantReader(tenants, mine)
     assert reader.head() == recorder.head(mine)
     assert [one.entry for one in reader.every_entry()] == [one.state for one in events]
@@ -52,12 +52,16 @@ def test_a_bound_reader_sees_all_of_its_own_and_nothing_else(tenants: LedgerData
     assert reader.streams() == recorder.streams(mine)
     assert reader.stream(stream_id) == events
     assert reader.leaf_index(stream_id, 2) == 2
-    assert (reader.payload(sealed.digest), reader.rows("v"), reader.row("v", "k")) == (b"p", {"k": b"1"}, b"1")
-    assert (reader.stream(foreign_id), reader.row("v", "l")) == ([], None)
+    assert (reader.payload(sealed.digest), reader.rows("usage_v1"), reader.row("usage_v1", "k")) == (
+        b"p",
+        {"k": b"1"},
+        b"1",
+    )
+    assert (reader.stream(foreign_id), reader.row("usage_v1", "l")) == ([], None)
     with pytest.raises(UnknownError):
         reader.leaf_index(foreign_id, 0)
     stranger = TenantReader(tenants, uuid4())
-    assert (stranger.entries(), stranger.streams(), stranger.payload(sealed.digest), stranger.rows("v")) == (
+    assert (stranger.entries(), stranger.streams(), stranger.payload(sealed.digest), stranger.rows("usage_v1")) == (
         [],
         [],
         None,

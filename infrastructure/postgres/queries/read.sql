@@ -105,6 +105,44 @@ SELECT last_notification_id FROM ledger.feed_counter;
 -- The feed after a position, in order.
 SELECT position, log_id, first_index, count FROM ledger.feed WHERE position > %(after)s ORDER BY position LIMIT %(limit)s;
 
+-- name: last_position
+-- The last feed position that was given out; 0 before the first.
+SELECT last_position FROM ledger.feed_counter;
+
+-- name: log_page
+-- A log's events from a leaf index on, in order: so many, or fewer where they are large (the one that reaches the limit
+-- of bytes is the last). What tenants read of their own log too: nothing of the whole cell is in it.
+SELECT leaf_index, stream_id, version, topic, state, leaf_hash
+FROM (
+    SELECT leaf_index, stream_id, version, topic, state, leaf_hash,
+           sum(octet_length(state)) OVER (ORDER BY leaf_index) - octet_length(state) AS before
+    FROM ledger.stored_events
+    WHERE tenant_id = %(log_id)s AND leaf_index >= %(first)s AND leaf_index < %(first)s + %(limit)s
+) AS e
+WHERE before < %(bytes)s
+ORDER BY leaf_index;
+
+-- name: page
+-- Events of all logs from a notification id on, in order of commit; limited as above, entered as `notifications`.
+SELECT id, log_id, leaf_index, stream_id, version, topic, state, leaf_hash
+FROM (
+    SELECT f.first_notification_id + e.leaf_index - f.first_index AS id, f.log_id, e.*,
+           sum(octet_length(e.state)) OVER (ORDER BY f.first_notification_id, e.leaf_index) - octet_length(e.state) AS before
+    FROM ledger.feed AS f
+    CROSS JOIN LATERAL (
+        SELECT leaf_index, stream_id, version, topic, state, leaf_hash FROM ledger.stored_events
+        WHERE tenant_id = f.log_id
+          AND leaf_index >= f.first_index + greatest(0, %(first)s - f.first_notification_id)
+          AND leaf_index < f.first_index + least(f.count, %(first)s + %(limit)s - f.first_notification_id)
+        OFFSET 0
+    ) AS e
+    WHERE f.first_notification_id >= coalesce((SELECT max(first_notification_id) FROM ledger.feed
+                                               WHERE first_notification_id <= %(first)s), 0)
+      AND f.first_notification_id < %(first)s + %(limit)s
+) AS e
+WHERE before < %(bytes)s
+ORDER BY id;
+
 -- name: last_of_topic
 -- How many events of a topic a log's own stream holds, and where the last one lies (null where there is none).
 SELECT count(*), max(leaf_index) FROM ledger.stored_events

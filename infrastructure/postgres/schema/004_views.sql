@@ -48,3 +48,35 @@ $$;
 GRANT SELECT, INSERT ON ledger.sealed_views TO ledger_cell;
 GRANT SELECT, UPDATE (position) ON ledger.sealed_views_position TO ledger_cell;
 GRANT SELECT ON ledger.plain_read_models TO ledger_cell;
+
+-- Editions of read models. Rows lie under the name of the edition that they belong to (`disputes_v1`; built again:
+-- `disputes_v1.3`); readers read the live one, which changes in one step from complete to complete.
+CREATE TABLE ledger.view_editions (
+    tenant_id  uuid   NOT NULL,
+    projection text   NOT NULL,               -- without a version: `disputes`
+    live       text   NOT NULL,               -- what readers read
+    building   text,                          -- what is being built beside it
+    retired    text[] NOT NULL DEFAULT '{}',  -- whose rows nobody reads any more: to be removed
+    builds     bigint NOT NULL DEFAULT 0,     -- how many were begun: each has a name of its own
+    PRIMARY KEY (tenant_id, projection)
+);
+
+-- Where an edition of one log stands still, and the kind of error; never anything of the entry.
+CREATE TABLE ledger.view_faults (
+    tenant_id  uuid        NOT NULL,
+    edition    text        NOT NULL,
+    leaf_index bigint      NOT NULL CHECK (leaf_index >= 0),
+    error      text        NOT NULL,
+    since      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, edition)
+);
+
+ALTER TABLE ledger.view_editions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_reads ON ledger.view_editions FOR SELECT TO ledger_tenant USING (tenant_id = (SELECT ledger.bound_tenant()));
+CREATE POLICY cell_keeps ON ledger.view_editions FOR ALL TO ledger_cell USING (true);
+GRANT SELECT (tenant_id, projection, live) ON ledger.view_editions TO ledger_tenant;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ledger.view_editions TO ledger_cell;
+
+ALTER TABLE ledger.view_faults ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY cell_keeps ON ledger.view_faults FOR ALL TO ledger_cell USING (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON ledger.view_faults TO ledger_cell;

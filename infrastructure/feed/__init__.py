@@ -1,0 +1,1 @@
+"""Subscriptions: the feed as iterators that catch up, then follow live."""
