@@ -163,6 +163,17 @@ def test_when_the_server_throws_everybody_out_the_next_append_connects_again(
     assert recorder.head(log_id).size == 2
 
 
+def test_connections_that_were_lost_while_idle_are_not_handed_out(
+    postgres: TestServer, datastore: LedgerDatastore
+) -> None:
+    for _ in range(3):
+        for pool in (datastore, datastore.appends, datastore.tenants):
+            with pool.get_connection() as connection:
+                assert connection.execute("SELECT 1 AS one").fetchall() == [{"one": 1}]
+        with psycopg.connect(postgres.conninfo("postgres", SUPERUSER)) as admin:
+            admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'ledger'")
+
+
 def test_waiting_for_a_log_that_somebody_holds_ends(
     recorder: LedgerRecorder, conninfo: str, datastore: LedgerDatastore
 ) -> None:
