@@ -51,9 +51,14 @@ class _Acknowledging:
 
     def commit(self, batch: Batch, epoch: int | None) -> list[Placed]:
         """Write a batch, durably."""
-        places = self.recorder.commit(batch, epoch)
-        commit = self.acknowledger.committed(batch, places)
-        return [(place, commit) for place in places]
+        signed: list[Commit] = []
+
+        def acknowledge(firsts: Mapping[UUID, int]) -> None:
+            signed.append(self.acknowledger.committed(batch, firsts))
+            signed[-1].sign()
+
+        places = self.recorder.commit(batch, epoch, acknowledge)
+        return [(place, signed[-1]) for place in places]
 
 
 @dataclass(frozen=True, slots=True)
