@@ -13,8 +13,10 @@ from domain.tenants.events import KeyDisclosed
 from domain.time import SECOND_MS
 from domain.transparency.checkpoint import Checkpoint
 from infrastructure.audit.disclosure import KEYS, keys_document
+from infrastructure.keys import ed25519
 from infrastructure.keys.stream_keys import stream_key
 from infrastructure.ledger import Ledger
+from infrastructure.statements.acknowledgement import KEY_FILE, ack_key_document
 from infrastructure.tlog.bundle import check_free, write_bundle
 from infrastructure.tlog.signing import LogSigner
 
@@ -47,7 +49,7 @@ def export_bundle(
         MalformedError: when a log without entries is to be disclosed, or no stream is named.
         ConflictError: when `out` holds something.
     """
-    extra = {}
+    extra = {KEY_FILE: _acknowledgement_key(ledger, log_id)}
     if with_keys is not None:
         check_free(out)  # a disclosure that comes to nothing isn't recorded
         streams = _chosen(ledger, log_id, with_keys)
@@ -61,7 +63,7 @@ def export_bundle(
         at_unix_s=ledger.clock.now_ms() // SECOND_MS,
         out=out,
         extra=extra,
-        private=tuple(extra),
+        private=() if with_keys is None else (KEYS,),
         root=frontier.root(),
         progress=progress,
     )
@@ -71,6 +73,10 @@ def log_signer(ledger: Ledger, log_id: UUID) -> LogSigner:
     """Return the signer of a log: its origin and both of its keys."""
     keys = ledger.keyring.get(log_id)
     return LogSigner(ledger.log(log_id).origin, keys.ed25519_key(), keys.mldsa44_key())
+
+
+def _acknowledgement_key(ledger: Ledger, log_id: UUID) -> bytes:
+    return ack_key_document(ed25519.public_bytes(ledger.keyring.get(log_id).acknowledgement_key()))
 
 
 def _chosen(ledger: Ledger, log_id: UUID, with_keys: str) -> list[UUID]:

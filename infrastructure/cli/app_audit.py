@@ -34,6 +34,9 @@ def audit_verify(
     ] = None,
     policy: Annotated[Path | None, typer.Option("--policy", help="A later version's: needs witnesses.")] = None,
     max_age: Annotated[str | None, typer.Option("--max-age", help="A later version's: needs witnesses.")] = None,
+    acks: Annotated[
+        Path | None, typer.Option("--acks", help="Directory of acknowledgements (*.ack) to hold it to.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -42,7 +45,7 @@ def audit_verify(
 
     if policy is not None or max_age is not None:
         raise typer.BadParameter("--policy and --max-age need witnesses, which this version does not have yet")
-    raise typer.Exit(auditing.verify(directory, log_key or [], as_json=as_json))
+    raise typer.Exit(auditing.verify(directory, log_key or [], acks=acks, as_json=as_json))
 
 
 @audit_app.command("replay")

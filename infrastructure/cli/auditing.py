@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from domain.errors import LedgerError, MalformedError
+from infrastructure.audit.acks import hold_acks
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.audit.replay import Replay, replay_bundle, replay_log
 from infrastructure.audit.verify import verify_bundle
@@ -32,11 +33,14 @@ def export(data_dir: Path, tenant: str, out: Path, with_keys: str | None, *, as_
     result(members, as_json=as_json, lines=lines)
 
 
-def verify(directory: Path, log_keys: Sequence[str], *, as_json: bool) -> int:
+def verify(directory: Path, log_keys: Sequence[str], *, acks: Path | None = None, as_json: bool) -> int:
     """Verify a directory; return the exit code."""
     keys = [key for given in log_keys for key in _vkeys(given)]
     with progress("verifying", _size(directory)) as told:
         verdict = verify_bundle(directory, log_keys=keys, progress=told)
+    report = None
+    if acks is not None:
+        verdict, report = hold_acks(directory, verdict, acks)
     root = None if verdict.root_hex is None else base64.b64encode(bytes.fromhex(verdict.root_hex)).decode()
     members = {
         "ok": verdict.ok,
@@ -48,8 +52,15 @@ def verify(directory: Path, log_keys: Sequence[str], *, as_json: bool) -> int:
         "checked": list(verdict.checked),
         "not_checked": list(verdict.not_checked),
         "fingerprints": list(verdict.fingerprints),
+        **({} if report is None else {"acks": report.to_json()}),
     }
-    result(members, as_json=as_json, lines=_verdict_lines(verdict, root))
+    lines = _verdict_lines(verdict, root)
+    if report is not None:
+        lines += [
+            *(f"  LOST         {one}" for one in report.lost),
+            *(f"  refused      {one}" for one in report.refused),
+        ]
+    result(members, as_json=as_json, lines=lines)
     return GOOD if verdict.ok else WRONG
 
 
