@@ -1,7 +1,8 @@
 """Makes the acknowledgements of this process's commits (wire format, section 4).
 
 Invariants:
-- One token for each log and commit: it is signed when the first of its callers asks, and shared by all of them.
+- One token for each log and commit, shared by all of its callers. It is signed while the database writes; what could
+  not be signed then is when the first caller asks. It leaves this process after the commit only.
 - Instant and round are those of the commit, whenever the token is signed.
 - A log's key is read from the keyring once. Of a commit nothing is kept but hashes and command ids.
 """
@@ -10,17 +11,16 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain.errors import UnavailableError
+from domain.errors import LedgerError, UnavailableError
 from domain.time import SECOND_MS
 from domain.transparency.small_tree import SmallTree
 from infrastructure.clock import Clock
 from infrastructure.entropy import Entropy
 from infrastructure.postgres.batch import Batch
-from infrastructure.postgres.records import Appended
 from infrastructure.statements.acknowledgement import (
     Acknowledged,
     Acknowledgement,
@@ -58,26 +58,33 @@ class Commit:
         self._signed: dict[UUID, _Signed] = {}
         self._lock = threading.Lock()
 
+    def sign(self) -> None:
+        """Sign for every log whose key is at hand; a failure comes up again when somebody asks."""
+        for log_id in self._parts:
+            with contextlib.suppress(LedgerError):
+                self._signed_part(log_id)
+
     def acknowledge(self, log_id: UUID, leaf_index: int) -> Acknowledgement:
         """Return the acknowledgement of one of its events.
 
         Raises:
             UnknownError: when the log's keys were destroyed since.
         """
-        with self._lock:
-            signed = self._signed.get(log_id)
-            if signed is None:
-                signed = self._signed[log_id] = self._signed_part(log_id)
-        part = self._parts[log_id]
+        signed, part = self._signed_part(log_id), self._parts[log_id]
         index = leaf_index - part.first
         event = Acknowledged(part.jtis[index], part.leaf_hashes[index], leaf_index)
         return Acknowledgement(signed.token, event, index, signed.tree.path(index))
 
     def _signed_part(self, log_id: UUID) -> _Signed:
-        part = self._parts[log_id]
-        events = enumerate(zip(part.jtis, part.leaf_hashes, strict=True), part.first)
-        tree = SmallTree([acknowledged_digest(jti, leaf, index) for index, (jti, leaf) in events])
-        return _Signed(self._sign(log_id, tree.root, len(part.leaf_hashes)), tree)
+        with self._lock:
+            signed = self._signed.get(log_id)
+            if signed is None:
+                part = self._parts[log_id]
+                events = enumerate(zip(part.jtis, part.leaf_hashes, strict=True), part.first)
+                tree = SmallTree([acknowledged_digest(jti, leaf, index) for index, (jti, leaf) in events])
+                signed = _Signed(self._sign(log_id, tree.root, len(part.leaf_hashes)), tree)
+                self._signed[log_id] = signed
+            return signed
 
 
 class NewestRound:
@@ -132,15 +139,13 @@ class Acknowledger:
         self._within_rounds = within_rounds
         self._signers: dict[UUID, AcknowledgementSigner] = {}
 
-    def committed(self, batch: Batch, places: Sequence[Appended]) -> Commit:
-        """Return what acknowledges a batch that has just been stored at these places."""
+    def committed(self, batch: Batch, firsts: Mapping[UUID, int]) -> Commit:
+        """Return what acknowledges a batch that is stored from these leaf indices on, one for each log."""
         issued_at_s = self._clock.now_ms() // SECOND_MS
         publish_by = self._newest_round() + self._within_rounds
         parts = {
             part.log_id: _Part(
-                places[part.places[0]].leaf_index,
-                tuple([batch.answers[place] for place in part.places]),
-                part.leaf_hashes,
+                firsts[part.log_id], tuple([batch.answers[place] for place in part.places]), part.leaf_hashes
             )
             for part in batch.parts
         }

@@ -54,9 +54,14 @@ class _Acknowledging:
 
     def commit(self, batch: Batch, epoch: int | None) -> list[Placed]:
         """Write a batch, durably."""
-        places = self.recorder.commit(batch, epoch)
-        commit = self.acknowledger.committed(batch, places)
-        return [(place, commit) for place in places]
+        signed: list[Commit] = []
+
+        def acknowledge(firsts: Mapping[UUID, int]) -> None:
+            signed.append(self.acknowledger.committed(batch, firsts))
+            signed[-1].sign()
+
+        places = self.recorder.commit(batch, epoch, acknowledge)
+        return [(place, signed[-1]) for place in places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,11 @@ class _Prepared:
 
 
 class Ledger(Logbook):
-    """Events of all logs of one cell. Use `open_ledger`."""
+    """Events of all logs of one cell. Use `open_ledger`.
+
+    Attributes:
+        on_answer: hears every answer of an append that stored something, before its caller does.
+    """
 
     def __init__(
         self,
@@ -87,6 +96,7 @@ class Ledger(Logbook):
         )
         self._group = GroupCommit(_Acknowledging(self.recorder, acknowledger))
         self._last_at_ms = 0
+        self.on_answer: Callable[[Answer], object] | None = None
 
     def append(
         self,
@@ -114,7 +124,7 @@ class Ledger(Logbook):
         """
         prepared = self._prepare(pending, command, attachments, claims, guards)
         try:
-            return _answer(prepared, command, self._group.append(prepared.batch, epoch))
+            return self._answer(prepared, command, self._group.append(prepared.batch, epoch))
         except (IntegrityError, CommandKnownError) as error:
             return _refused(command, error, self.at_rest)
 
@@ -131,7 +141,7 @@ class Ledger(Logbook):
         """Do what `append` does, as a task: it holds no thread while it waits."""
         prepared = self._prepare(pending, command, attachments, claims, guards)
         try:
-            return _answer(prepared, command, await self._group.append_async(prepared.batch, epoch))
+            return self._answer(prepared, command, await self._group.append_async(prepared.batch, epoch))
         except (IntegrityError, CommandKnownError) as error:
             return _refused(command, error, self.at_rest)
 
@@ -151,6 +161,19 @@ class Ledger(Logbook):
         payloads = [Payload(item.log_id, item.digest, item.sealed) for item in attachments]
         answers = command.command_id if command else ""
         return _Prepared(pending, at_ms, prepare(stored, records, payloads, guards, answers=answers))
+
+    def _answer(self, prepared: _Prepared, command: Command | None, stored: Sequence[Placed]) -> Answer:
+        at_ms = prepared.at_ms
+        recorded = tuple(
+            [
+                Recorded(one.log_id, place.leaf_index, one.stream_id, one.version, at_ms, one.event, place.leaf_hash)
+                for one, (place, _) in zip(prepared.pending, stored, strict=True)
+            ]
+        )
+        answer = Answer(command.answer if command else {}, recorded, stored[0][1] if stored else None)
+        if self.on_answer is not None:
+            self.on_answer(answer)
+        return answer
 
     def attach(self, log_id: UUID, stream_id: UUID, data: bytes) -> Attachment:
         """Seal bytes under a stream's key, for `append`."""
@@ -194,17 +217,6 @@ class Ledger(Logbook):
 
 def _before_any_round() -> int:
     return 0
-
-
-def _answer(prepared: _Prepared, command: Command | None, stored: Sequence[Placed]) -> Answer:
-    at_ms = prepared.at_ms
-    recorded = tuple(
-        [
-            Recorded(one.log_id, place.leaf_index, one.stream_id, one.version, at_ms, one.event, place.leaf_hash)
-            for one, (place, _) in zip(prepared.pending, stored, strict=True)
-        ]
-    )
-    return Answer(command.answer if command else {}, recorded, stored[0][1] if stored else None)
 
 
 def _refused(

@@ -18,9 +18,11 @@ from domain.tenants.events import KeyDisclosed
 from domain.time import SECOND_MS
 from domain.transparency.checkpoint import Checkpoint
 from infrastructure.audit.disclosure import KEYS, keys_document
+from infrastructure.keys import ed25519
 from infrastructure.keys.stream_keys import stream_key
 from infrastructure.ledger import Ledger
 from infrastructure.publish.logs import key_files, log_signer, publish_log
+from infrastructure.statements.acknowledgement import KEY_FILE, ack_key_document
 from infrastructure.tlog.bundle import check_free, write_bundle
 
 __all__ = ["EVERYTHING", "export_bundle", "log_signer"]
@@ -57,14 +59,13 @@ def export_bundle(
         ConflictError: when `out` holds something.
         FrozenLogError: when the log is frozen, or has to be.
     """
-    extra = {}
+    extra = {KEY_FILE: _acknowledgement_key(ledger, log_id)}
     if with_keys is not None:
         check_free(out)  # a disclosure that comes to nothing isn't recorded
         streams = _chosen(ledger, log_id, with_keys)
         _disclose(ledger, log_id, streams, everything=with_keys == EVERYTHING, recipient=recipient)
         extra[KEYS] = _keys(ledger, log_id, streams)
     tree = publish_log(ledger, ledger.log(log_id)).checkpoint  # nothing is signed that the floor doesn't know
-    private = tuple(extra)
     extra |= key_files(ledger, log_id, tree.size)
     return write_bundle(
         lambda first: _entries(ledger, log_id, first, tree.size),
@@ -73,7 +74,7 @@ def export_bundle(
         at_unix_s=ledger.clock.now_ms() // SECOND_MS,
         out=out,
         extra=chain(extra.items(), further),
-        private=private,
+        private=() if with_keys is None else (KEYS,),
         root=tree.root,
         progress=progress,
     )
@@ -82,6 +83,10 @@ def export_bundle(
 def _entries(ledger: Ledger, log_id: UUID, first: int, size: int) -> Iterator[bytes]:
     for stored in ledger.as_tenant(log_id).every_entry(size, first=first):
         yield stored.entry
+
+
+def _acknowledgement_key(ledger: Ledger, log_id: UUID) -> bytes:
+    return ack_key_document(ed25519.public_bytes(ledger.keyring.get(log_id).acknowledgement_key()))
 
 
 def _chosen(ledger: Ledger, log_id: UUID, with_keys: str) -> list[UUID]:

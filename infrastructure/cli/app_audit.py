@@ -43,6 +43,9 @@ def audit_verify(
     max_age: Annotated[
         str | None, typer.Option("--max-age", help="How long ago a quorum may have cosigned last, e.g. 7d.")
     ] = None,
+    acks: Annotated[
+        Path | None, typer.Option("--acks", help="Directory of acknowledgements (*.ack) to hold it to.")
+    ] = None,
     recovery_key: Annotated[
         list[str] | None, typer.Option("--recovery-key", help="Recovery key of the log's tenant, from outside.")
     ] = None,
@@ -64,7 +67,7 @@ def audit_verify(
         raise typer.BadParameter("--revocation needs the recovery keys that may have signed it: --recovery-key")
     revoked = auditing.Revocations(tuple(recovery_key or ()), recovery_threshold, tuple(revocation or ()))
     max_age_s = None if max_age is None else _age_s(max_age)
-    raise typer.Exit(auditing.verify(directory, log_key or [], revoked, policy, max_age_s, as_json=as_json))
+    raise typer.Exit(auditing.verify(directory, log_key or [], revoked, policy, max_age_s, acks=acks, as_json=as_json))
 
 
 @audit_app.command("fork-proof")

@@ -5,20 +5,20 @@ from typing import Annotated
 
 import typer
 
-from infrastructure.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Key, Keys, NoRun, Tenant, group
+from infrastructure.cli.options import DEFAULT_DATA_DIR, Ack, DataDir, Json, Key, Keys, NoRun, Tenant, group
 
 retry_app = group("Re-authorisation after a fault.")
 cac_app = group("CACs: signed results.")
 
 
 def submit(
-    file: Path, tenant: Tenant, key: Key, no_run: NoRun = False, data_dir: DataDir = DEFAULT_DATA_DIR,
-    as_json: Json = False,
+    file: Path, tenant: Tenant, key: Key, no_run: NoRun = False, ack: Ack = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Submit the workload in FILE: {"clause_id", "resource_class", "bounds", "inputs": [{"file": ...}]}."""
     from infrastructure.cli import operate
 
-    operate.submit(data_dir, file, key, tenant, run=not no_run, as_json=as_json)
+    operate.submit(data_dir, file, key, tenant, run=not no_run, ack=ack, as_json=as_json)
 
 
 def work(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
@@ -32,13 +32,14 @@ def cancel(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Waiting workload.")],
     tenant: Tenant,
     key: Key,
+    ack: Ack = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
     """Take a waiting workload back."""
     from infrastructure.cli import operate
 
-    operate.cancel(data_dir, id_, key, tenant, as_json=as_json)
+    operate.cancel(data_dir, id_, key, tenant, ack=ack, as_json=as_json)
 
 
 def queue(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
@@ -56,6 +57,7 @@ def retry_authorize(
     memory_bytes: Annotated[int | None, typer.Option("--memory-bytes", help="New bound on memory.")] = None,
     wall_ms: Annotated[int | None, typer.Option("--wall-ms", help="New bound on time.")] = None,
     no_run: NoRun = False,
+    ack: Ack = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -64,20 +66,21 @@ def retry_authorize(
 
     given = {"fuel": fuel, "memory_bytes": memory_bytes, "wall_ms": wall_ms}
     bounds = {name: value for name, value in given.items() if value is not None}
-    operate.retry(data_dir, id_, key or [], bounds, run=not no_run, as_json=as_json)
+    operate.retry(data_dir, id_, key or [], bounds, run=not no_run, ack=ack, as_json=as_json)
 
 
 @retry_app.command("refuse")
 def retry_refuse(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Held workload, or its faulted execution.")],
     key: Keys = None,
+    ack: Ack = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
     """Let a held workload stay held, signed by those whom the tenant's policy names."""
     from infrastructure.cli import operate
 
-    operate.refuse_retry(data_dir, id_, key or [], as_json=as_json)
+    operate.refuse_retry(data_dir, id_, key or [], ack=ack, as_json=as_json)
 
 
 @cac_app.command("list")

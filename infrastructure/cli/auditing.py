@@ -8,6 +8,7 @@ from pathlib import Path
 from domain.errors import LedgerError, MalformedError
 from domain.transparency.note import MAX_NOTE_BYTES, VerifierKey
 from infrastructure.anchors.exporting import bundle_files
+from infrastructure.audit.acks import hold_acks
 from infrastructure.audit.anchored import verify_anchored
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.audit.replay import Replay, replay_bundle, replay_log
@@ -68,6 +69,7 @@ def verify(
     policy: Path | None,
     max_age_s: int | None,
     *,
+    acks: Path | None = None,
     as_json: bool,
 ) -> int:
     """Verify a directory; return the exit code."""
@@ -76,6 +78,9 @@ def verify(
         verdict = verify_bundle(directory, log_keys=keys_from_outside(expected), progress=told)
     verdict, anchored = verify_anchored(directory, verdict, expected)
     verdict = revocations.hold(verdict, None if anchored is None else anchored.head_round)
+    report = None
+    if acks is not None:
+        verdict, report = hold_acks(directory, verdict, acks)
     root = None if verdict.root_hex is None else base64.b64encode(bytes.fromhex(verdict.root_hex)).decode()
     members = {
         "ok": verdict.ok,
@@ -88,8 +93,15 @@ def verify(
         "not_checked": list(verdict.not_checked),
         "fingerprints": list(verdict.fingerprints),
         **anchored_members(anchored),
+        **({} if report is None else {"acks": report.to_json()}),
     }
-    result(members, as_json=as_json, lines=_verdict_lines(verdict, root))
+    lines = _verdict_lines(verdict, root)
+    if report is not None:
+        lines += [
+            *(f"  LOST         {one}" for one in report.lost),
+            *(f"  refused      {one}" for one in report.refused),
+        ]
+    result(members, as_json=as_json, lines=lines)
     return GOOD if verdict.ok else WRONG
 
 

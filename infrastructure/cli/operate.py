@@ -11,6 +11,7 @@ from domain.executions.events import ExecutionFaulted
 from domain.identifiers import stream_of
 from domain.message import Recorded
 from domain.workloads.events import WorkloadDenied
+from infrastructure.cli.acknowledged import acknowledged
 from infrastructure.cli.output import result, say
 from infrastructure.cli.session import ledger_at, load_wallets
 from infrastructure.client import acts
@@ -27,29 +28,33 @@ from projections.scheduling import queue as queue_rows
 Row = dict[str, Any]
 
 
-def submit(data_dir: Path, file: Path, key: Path, tenant: str, *, run: bool, as_json: bool) -> None:
+def submit(
+    data_dir: Path, file: Path, key: Path, tenant: str, *, run: bool, ack: Path | None = None, as_json: bool
+) -> None:
     """Sign, seal and hand in a submission; then, unless told otherwise, work until it has come to rest."""
     content, inputs = read_submission_file(file)
     wallet = load_wallets([key])[0]
     with ledger_at(data_dir) as ledger:
         found = find_tenant(ledger, tenant)
-        submission = acts.submit(ledger, found, wallet, content, inputs)
+        with acknowledged(ledger, ack) as kept:
+            submission = acts.submit(ledger, found, wallet, content, inputs)
         if run:
             _work(ledger, data_dir)
         else:
             Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{submission.workload}", submission.workload)
-    result(row, as_json=as_json, lines=_explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=_explained(row, []))
 
 
-def cancel(data_dir: Path, workload: str, key: Path, tenant: str, *, as_json: bool) -> None:
+def cancel(data_dir: Path, workload: str, key: Path, tenant: str, *, ack: Path | None = None, as_json: bool) -> None:
     """Take a waiting workload back."""
     wallet = load_wallets([key])[0]
     with ledger_at(data_dir) as ledger:
-        acts.cancel(ledger, find_tenant(ledger, tenant), wallet, workload)
+        with acknowledged(ledger, ack) as kept:
+            acts.cancel(ledger, find_tenant(ledger, tenant), wallet, workload)
         Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{workload}", workload)
-    result(row, as_json=as_json, lines=_explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=_explained(row, []))
 
 
 def run_work(data_dir: Path, *, as_json: bool) -> None:
@@ -60,7 +65,14 @@ def run_work(data_dir: Path, *, as_json: bool) -> None:
 
 
 def retry(
-    data_dir: Path, prefixed_id: str, keys: Sequence[Path], bounds: dict[str, int], *, run: bool, as_json: bool
+    data_dir: Path,
+    prefixed_id: str,
+    keys: Sequence[Path],
+    bounds: dict[str, int],
+    *,
+    run: bool,
+    ack: Path | None = None,
+    as_json: bool,
 ) -> None:
     """Re-authorise a held workload (or its faulted execution), and run it again."""
     signatories = load_wallets(keys)
@@ -68,24 +80,28 @@ def retry(
         execution = _faulted(ledger, prefixed_id)
         reserved = load_execution(ledger, log_of(ledger, execution), execution)[0].reserved
         asked = Bounds.model_validate({**reserved.limits.model_dump(), **bounds})
-        acts.authorize_retry(ledger, execution, signatories, bounds=asked)
+        with acknowledged(ledger, ack) as kept:
+            acts.authorize_retry(ledger, execution, signatories, bounds=asked)
         if run:
             _work(ledger, data_dir)
         Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{reserved.workload_id}", reserved.workload_id)
-    result(row, as_json=as_json, lines=_explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=_explained(row, []))
 
 
-def refuse_retry(data_dir: Path, prefixed_id: str, keys: Sequence[Path], *, as_json: bool) -> None:
+def refuse_retry(
+    data_dir: Path, prefixed_id: str, keys: Sequence[Path], *, ack: Path | None = None, as_json: bool
+) -> None:
     """Let a held workload (or its faulted execution) stay held."""
     signatories = load_wallets(keys)
     with ledger_at(data_dir) as ledger:
         execution = _faulted(ledger, prefixed_id)
         workload = load_execution(ledger, log_of(ledger, execution), execution)[0].reserved.workload_id
-        acts.refuse_retry(ledger, execution, signatories)
+        with acknowledged(ledger, ack) as kept:
+            acts.refuse_retry(ledger, execution, signatories)
         Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{workload}", workload)
-    result(row, as_json=as_json, lines=_explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=_explained(row, []))
 
 
 def _faulted(ledger: Ledger, prefixed_id: str) -> str:

@@ -12,6 +12,7 @@ Key = Annotated[Path, typer.Option("--key", help="Acting wallet.")]
 RootKeys = Annotated[list[Path] | None, typer.Option("--root-key", help="Root scope's wallet (default: init's).")]
 Tenant = Annotated[str, typer.Option("--tenant", help="Tenant: DAO/JUR or its id.")]
 NoRun = Annotated[bool, typer.Option("--no-run", help="Only hand it in; `work` or a later command executes.")]
+Ack = Annotated[Path | None, typer.Option("--ack", help="Directory for the signed acknowledgements (*.ack).")]
 DEFAULT_DATA_DIR = Path("data")
 
 

@@ -21,6 +21,7 @@ _HEADER = struct.Struct("!iiIii")
 _LENGTH = struct.Struct("!i").pack
 _BIGINT_ITEM = struct.Struct("!iq").pack
 _UUID_LENGTH = _LENGTH(16)
+_UUID_ITEM_BYTES = len(_UUID_LENGTH) + 16
 
 
 class Array(bytes):
@@ -63,7 +64,13 @@ def texts(values: Iterable[str]) -> TextArray:
 
 def uuids(values: Sequence[UUID]) -> UuidArray:
     """Return a column of UUIDs."""
-    return UuidArray(_header(_UUID, values) + b"".join([_UUID_LENGTH + value.bytes for value in values]))
+    return UuidArray(_header(_UUID, values) + b"".join([_UUID_LENGTH + value.int.to_bytes(16) for value in values]))
+
+
+def runs(values: Iterable[tuple[UUID, int]]) -> UuidArray:
+    """Return a column of UUIDs in which each stands so many times in a row."""
+    items = b"".join([(_UUID_LENGTH + value.int.to_bytes(16)) * count for value, count in values])
+    return UuidArray(_HEADER.pack(1, 0, _UUID, len(items) // _UUID_ITEM_BYTES, 1) + items)
 
 
 def _header(oid: int, values: Sequence[object]) -> bytes:

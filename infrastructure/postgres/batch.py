@@ -8,8 +8,9 @@ Invariants:
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
@@ -17,7 +18,7 @@ from eventsourcing.persistence import StoredEvent
 from domain.errors import ConflictError
 from domain.transparency.frontier import Frontier
 from domain.transparency.hashing import leaf_hash
-from infrastructure.postgres.arrays import UuidArray, bigints, byteas, texts, uuids
+from infrastructure.postgres.arrays import UuidArray, bigints, byteas, runs, texts, uuids
 from infrastructure.postgres.records import DEFAULT_LOG, Appended, CommandRecord, Guard, LoggedEvent, Payload
 
 _NUMBER = attrgetter("int")
@@ -35,8 +36,7 @@ def stream_of(event: StoredEvent) -> UUID:
     return stream if isinstance(stream, UUID) else UUID(stream)
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A batch's events for one log: their places among the events given, and their leaf hashes."""
 
     log_id: UUID
@@ -44,8 +44,7 @@ class Part:
     leaf_hashes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """What one transaction writes. `answers` has the id of the command that each event answers, empty for none."""
 
     events: tuple[StoredEvent, ...]
@@ -108,11 +107,15 @@ class Batch:
             "sealed": byteas([one.sealed for one in self.payloads]),
         }
 
+    def in_order(self) -> list[StoredEvent]:
+        """Return the events in the order of the parts, in which they are written."""
+        return [self.events[place] for part in self.parts for place in part.places]
+
     def key_columns(self) -> dict[str, Any]:
         """Return the columns for `stored_as`, in the order of the parts."""
-        order = [self.events[place] for part in self.parts for place in part.places]
+        order = self.in_order()
         return {
-            "log_ids": uuids([part.log_id for part in self.parts for _ in part.places]),
+            "log_ids": runs((part.log_id, len(part.places)) for part in self.parts),
             "stream_ids": uuids([stream_of(event) for event in order]),
             "versions": bigints([event.originator_version for event in order]),
             "leaf_hashes": byteas([digest for part in self.parts for digest in part.leaf_hashes]),
@@ -175,12 +178,12 @@ def merge(batches: Sequence[Batch]) -> Batch:
             hashes.setdefault(part.log_id, []).extend(part.leaf_hashes)
         before += len(batch.events)
     return Batch(
-        tuple(event for batch in batches for event in batch.events),
-        tuple(command_id for batch in batches for command_id in batch.answers),
-        _in_order(command for batch in batches for command in batch.commands),
-        tuple(payload for batch in batches for payload in batch.payloads),
+        tuple(chain.from_iterable([batch.events for batch in batches])),
+        tuple(chain.from_iterable([batch.answers for batch in batches])),
+        _in_order(chain.from_iterable([batch.commands for batch in batches])),
+        tuple(chain.from_iterable([batch.payloads for batch in batches])),
         _parts(places, hashes),
-        tuple(guard for batch in batches for guard in batch.guards),
+        tuple(chain.from_iterable([batch.guards for batch in batches])),
     )
 
 
@@ -191,10 +194,14 @@ class Placement:
     batch: Batch
     heads: Mapping[UUID, Frontier]
 
+    def firsts(self) -> dict[UUID, int]:
+        """Return the first leaf index of each log's part."""
+        return {part.log_id: self.heads[part.log_id].size for part in self.batch.parts}
+
     def event_columns(self) -> dict[str, Any]:
         """Return the columns for `insert_events`."""
         batch = self.batch
-        order = [batch.events[place] for part in batch.parts for place in part.places]
+        order = batch.in_order()
         firsts = [(self.heads[part.log_id].size, len(part.places)) for part in batch.parts]
         return batch.key_columns() | {
             "topics": texts([event.topic for event in order]),

@@ -12,8 +12,9 @@ Invariants:
 - The library's `insert_events` is never called: it commits what it failed to complete.
 """
 
+import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -53,8 +54,15 @@ _APPEND = load("append.sql")
 _ATTEMPTS = 5
 _PAUSE_S = 0.2
 _LAST = 2**63 - 1
+_SEND_PATIENCE_S = 1.0
 _PASSING = ("08", "57P", "40")
 """Classes of SQLSTATE: connection lost, server going down or coming up, transaction rolled back for others' sake."""
+
+Meanwhile = Callable[[Mapping[UUID, int]], object]
+
+
+def nothing(_: Mapping[UUID, int]) -> None:
+    """Do nothing meanwhile."""
 
 
 class LedgerRecorder(Reader, PostgresApplicationRecorder):
@@ -119,17 +127,25 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         """
         return self.commit(prepare(events, commands, payloads), epoch)
 
-    def commit(self, batch: Batch, epoch: int | None = None) -> list[Appended]:
-        """Write a prepared batch. Returns and raises as `append` does."""
+    def commit(self, batch: Batch, epoch: int | None = None, meanwhile: Meanwhile = nothing) -> list[Appended]:
+        """Write a prepared batch. Returns and raises as `append` does.
+
+        Args:
+            batch: what to write.
+            epoch: the decider's number.
+            meanwhile: work for while the database writes, called with the first leaf index in each log. What
+                it made is good if this returns; the last call has the indices at which the batch is stored.
+        """
         if batch.empty:
             return []
         for attempt in range(_ATTEMPTS):
             try:
-                return self._write(batch, epoch)
+                return self._write(batch, epoch, meanwhile)
             except (IntegrityError, ConflictError, FrozenLogError):
                 mine = self._read_back(batch) if attempt else None
                 if mine is None:
                     raise
+                meanwhile({part.log_id: mine[part.places[0]].leaf_index for part in batch.parts})
                 return mine
             except PersistenceError as error:
                 if not _worth_repeating(error) or attempt == _ATTEMPTS - 1:
@@ -196,10 +212,10 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         self.channel_name = self.channel()
         return super().subscribe(gt, topics)
 
-    def _write(self, batch: Batch, epoch: int | None) -> list[Appended]:
+    def _write(self, batch: Batch, epoch: int | None, meanwhile: Meanwhile) -> list[Appended]:
         try:
             with self.datastore.appends.get_connection() as connection:
-                return _transaction(connection, batch, epoch)
+                return _transaction(connection, batch, epoch, meanwhile)
         except IntegrityError as error:
             cause = error.__cause__
             constraint = cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None
@@ -227,13 +243,17 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         return [found[place] for place in range(len(found))]
 
 
-def _transaction(connection: Connection[DictRow], batch: Batch, epoch: int | None) -> list[Appended]:
+def _transaction(
+    connection: Connection[DictRow], batch: Batch, epoch: int | None, meanwhile: Meanwhile
+) -> list[Appended]:
     """Write a batch in two round trips. An error anywhere leaves the transaction open; the pool rolls it back."""
     with connection.pipeline():
         placement = _lock(connection, batch, epoch)
         feed = _insert(connection, placement)
         connection.execute(_APPEND["notify"], prepare=True)
         connection.execute(_APPEND["commit"], prepare=False)
+        _send(connection)
+        meanwhile(placement.firsts())
     # The pipeline has ended without an error: the commit is on disk.
     return placement.appended(min(int(row[0]) for row in feed.fetchall())) if feed is not None else []
 
@@ -279,6 +299,12 @@ def _insert(connection: Connection[DictRow], placement: Placement) -> Cursor[Tup
     return connection.cursor(row_factory=tuple_row).execute(
         _APPEND["insert_feed"], placement.feed_columns(), prepare=True
     )
+
+
+def _send(connection: Connection[DictRow]) -> None:
+    """Hand over all that is queued: a pipeline alone keeps what the socket didn't take at once."""
+    while connection.pgconn.flush():
+        select.select((), (connection.fileno(),), (), _SEND_PATIENCE_S)
 
 
 def _worth_repeating(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
@@ -56,8 +57,7 @@ class Payload:
             raise MalformedError("a payload's digest is not the SHA-256 of its sealed bytes")
 
 
-@dataclass(frozen=True)
-class Appended:
+class Appended(NamedTuple):
     """Where an event came to lie. `tree_size` is the log's size after its whole batch; the ids of notifications are the
     cell's own affair and never leave it.
     """  # noqa: D205 - one sentence
