@@ -7,6 +7,7 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
 
@@ -17,9 +18,12 @@ from infrastructure.logbook import Logbook
 from infrastructure.postgres.publication import LogHead, Publications
 from infrastructure.publish.logs import publish_log
 from infrastructure.publish.places import floors_of, tiles_of
+from infrastructure.publish.publishing import Published
 
 INTERVAL_VARIABLE, BOUND_VARIABLE = "LEDGER_CHECKPOINT_INTERVAL_S", "LEDGER_UNPUBLISHED_BOUND_S"
 DEFAULT_INTERVAL_S, DEFAULT_BOUND_S = 10.0, 60.0
+
+_WORKERS = 4
 
 Tell = Callable[[str], None]
 """Takes one line for the operator."""
@@ -100,14 +104,13 @@ class Publisher:
     def publish(self, heads: Iterable[LogHead] | None = None) -> Round:
         """Publish every log that changed since; what fails is kept for the answer."""
         published, failed = 0, {}
-        for head in self._changed(heads):
-            try:
-                done = publish_log(self._book, head.log)
-            except LedgerError as error:
-                failed[head.log.origin] = str(error)
-                continue
-            published += done.changed
-            self._sizes[head.log.origin] = done.checkpoint.size
+        with ThreadPoolExecutor(_WORKERS) as workers:  # they wait for the disk most of the time
+            for head, done in workers.map(self._attempt, self._changed(heads)):
+                if isinstance(done, LedgerError):
+                    failed[head.log.origin] = str(done)
+                else:
+                    published += done.changed
+                    self._sizes[head.log.origin] = done.checkpoint.size
         return Round(published, failed)
 
     def follow(self, pace: Pace, tell: Tell, wait: Callable[[float], bool]) -> None:
@@ -135,6 +138,12 @@ class Publisher:
             spent_s = (self._book.clock.now_ms() - began_ms) / SECOND_MS
             if wait(max(pace.interval_s - spent_s, 0.0)):
                 return
+
+    def _attempt(self, head: LogHead) -> tuple[LogHead, Published | LedgerError]:
+        try:
+            return head, publish_log(self._book, head.log)
+        except LedgerError as error:
+            return head, error
 
     def _changed(self, heads: Iterable[LogHead] | None) -> list[LogHead]:
         found = Publications(self._book.datastore).log_heads() if heads is None else heads
