@@ -1,9 +1,12 @@
 """Carries an order of erasure out (wire formats 10).
 
-Order: cooled off -> everything terminal -> last checkpoint anchored -> sealed views complete and durable -> data keys
-zeroed in every copy of the keyring -> KeyDestroyed in the platform log -> read models dropped.
+Order: cooled off -> everything terminal -> last checkpoint anchored -> sealed views complete and durable -> the log
+closed at that size -> data keys zeroed in every copy of the keyring -> KeyDestroyed in the platform log -> read models
+dropped.
 
 Invariants:
+- Nothing slips in between the last look and the end of the keys: the log is closed at the size that was looked at, or
+  not at all; every append reads that under the head's lock.
 - Each step is safe to repeat, and none is begun before the one before it is durable: whatever dies in between, the same
   command again goes on.
 - The own keyring is zeroed last of all copies: as long as it has the keys, everything is proved again from the start.
@@ -27,6 +30,7 @@ from infrastructure.commands.loading import load_tenant
 from infrastructure.decider import Decider
 from infrastructure.keys.port import KeyringPort
 from infrastructure.ledger import Ledger
+from infrastructure.postgres.publication import Publications
 from infrastructure.postgres.records import Log
 from infrastructure.postgres.sealed_views import SealedViews
 from infrastructure.postgres.views import Views
@@ -104,7 +108,7 @@ def _made_ready(ledger: Ledger, log_id: UUID, anchored: Anchored | None) -> int:
     decider.views.flush(durable=True)
     if not decider.views.complete(log_id, size):
         raise UnavailableError("not every entry has its sealed view yet: repeat")
-    if ledger.head(log_id).size != size:
+    if not Publications(ledger.datastore).close(log_id, size):
         raise UnavailableError("the log has grown meanwhile: repeat")
     return sum(isinstance(recorded.event, KeyDisclosed) for recorded in ledger.stream(log_id, log_id))
 

@@ -7,7 +7,7 @@ Invariants:
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -28,7 +28,7 @@ from infrastructure.mapper import SealingMapper
 from infrastructure.postgres.connect import Database
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.recorder import LedgerRecorder
-from infrastructure.postgres.records import Log
+from infrastructure.postgres.records import Log, StoredEntry
 from infrastructure.postgres.tenant import TenantReader
 from infrastructure.sealers import Sealers
 
@@ -155,10 +155,17 @@ class Logbook:
             page = self.recorder.entries(log_id, first, min(_PAGE, end - first))
             if not page:
                 return
-            self.sealers.check((log_id,))
-            for stored in page:
-                yield self.mapper.opened(stored)
+            yield from self.opened(page)
             first = page[-1].leaf_index + 1
+
+    def opened(self, page: Iterable[StoredEntry]) -> Iterator[Recorded]:
+        """Yield entries opened, each log's with its keys as they are now. One that doesn't open raises in its turn."""
+        checked: set[UUID] = set()
+        for stored in page:
+            if stored.log_id not in checked:
+                self.sealers.check((stored.log_id,))
+                checked.add(stored.log_id)
+            yield self.mapper.opened(stored)
 
     def at(self, log_id: UUID, leaf_index: int) -> Recorded:
         """Return one event by its place.

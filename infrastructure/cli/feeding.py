@@ -42,7 +42,7 @@ def _told(ledger: Ledger, cursor: int, entry: StoredEntry) -> dict[str, Any]:
     """Return an event as it is printed. `sealed` says that its content can't be opened here."""
     event, at_ms = None, None
     try:
-        recorded = ledger.mapper.opened(entry)
+        (recorded,) = ledger.opened([entry])
     except (ErasedError, UnknownError):
         pass  # the keys are destroyed, or are not in this keyring
     else:

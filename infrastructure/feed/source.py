@@ -81,15 +81,14 @@ class Sources:
     def _of_all(self, read: Callable[[int], Page[T]]) -> Source[T]:
         return Source(None, BEFORE_FIRST_EVENT, self._feed.last_event, read)
 
-    def _opened(self, page: Iterable[tuple[int, StoredEntry]]) -> Page[Recorded]:
+    def _opened(self, page: Page[StoredEntry]) -> Page[Recorded]:
         found: list[tuple[int, Recorded]] = []
-        for cursor, stored in page:
-            try:
-                found.append((cursor, self._logbook.mapper.opened(stored)))
-            except LedgerError:
-                if not found:
-                    raise
-                break
+        try:
+            for recorded in self._logbook.opened(stored for _, stored in page):
+                found.append((page[len(found)][0], recorded))
+        except LedgerError:
+            if not found:
+                raise
         return found
 
 

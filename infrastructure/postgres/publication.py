@@ -68,6 +68,11 @@ class Publications(Reader):
         """Let a log go on."""
         self.run_query(_QUERIES["thaw"], {"log_id": log_id})
 
+    def close(self, log_id: UUID, size: int) -> bool:
+        """Let a log take nothing more for good; return whether it is closed, which it is at this size only."""
+        self.run_query(_QUERIES["close"], {"log_id": log_id, "size": size})
+        return bool(self.run_query(_QUERIES["closed"], {"log_id": log_id})[0][0])
+
     def found(self, log_id: UUID, floor: Checkpoint) -> None:
         """Remember that this database holds a floor's tree."""
         self.run_query(_QUERIES["publish"], {"log_id": log_id, "size": floor.size, "root": floor.root})

@@ -32,7 +32,7 @@ from psycopg import Connection, Cursor
 from psycopg.rows import DictRow, TupleRow, tuple_row
 from psycopg_pool import PoolTimeout
 
-from domain.errors import ConflictError, UnavailableError, UnknownError
+from domain.errors import ConflictError, ErasedError, UnavailableError, UnknownError
 from domain.transparency.frontier import Frontier
 from infrastructure.postgres.batch import Batch, Placement, prepare, stream_of
 from infrastructure.postgres.datastore import LedgerDatastore
@@ -123,6 +123,7 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
             FencedError: when a newer decider has taken over.
             UnknownError: when a log does not exist.
             FrozenLogError: when a log is frozen.
+            ErasedError: when one is closed, because its data keys are destroyed.
             UnavailableError: when the database does not answer; the same batch may be given again.
         """
         return self.commit(prepare(events, commands, payloads), epoch)
@@ -141,7 +142,7 @@ class LedgerRecorder(Reader, PostgresApplicationRecorder):
         for attempt in range(_ATTEMPTS):
             try:
                 return self._write(batch, epoch, meanwhile)
-            except (IntegrityError, ConflictError, FrozenLogError):
+            except (IntegrityError, ConflictError, FrozenLogError, ErasedError):
                 mine = self._read_back(batch) if attempt else None
                 if mine is None:
                     raise
@@ -276,7 +277,9 @@ def _lock(connection: Connection[DictRow], batch: Batch, epoch: int | None) -> P
         if moved.fetchone() != (0,):
             raise MovedOnError
     frontiers = {}
-    for log_id, size, hashes, frozen in heads.fetchall():
+    for log_id, size, hashes, frozen, closed in heads.fetchall():
+        if closed:
+            raise ErasedError
         if frozen is not None:
             raise FrozenLogError(frozen)
         frontiers[log_id] = Frontier.from_bytes(size, bytes(hashes))

@@ -200,8 +200,7 @@ def _status(book: Logbook, head: LogHead) -> LogStatus:
 
 def _age_ms(book: Logbook, head: LogHead, index: int) -> int | None:
     try:
-        (stored,) = book.recorder.entries(head.log.log_id, index, 1)
-        recorded = book.mapper.opened(stored)
+        (recorded,) = book.opened(book.recorder.entries(head.log.log_id, index, 1))
     except (LedgerError, ValueError):
         return None
     return None if isinstance(recorded.event, Sealed) else max(book.clock.now_ms() - recorded.at_ms, 0)

@@ -23,7 +23,7 @@ CELL_TABLES = {
 GRANTS = """
 log_heads       ledger_tenant  SELECT(tenant_id) SELECT(tree_size) SELECT(frontier)
 log_heads       ledger_append  SELECT INSERT UPDATE(tree_size) UPDATE(frontier)
-log_heads       ledger_cell    SELECT UPDATE(frozen)
+log_heads       ledger_cell    SELECT UPDATE(frozen) UPDATE(closed)
 stored_events   ledger_tenant  SELECT(tenant_id) SELECT(stream_id) SELECT(version) SELECT(topic) SELECT(state)
 stored_events   ledger_tenant  SELECT(leaf_index) SELECT(leaf_hash)
 stored_events   ledger_append  INSERT SELECT(tenant_id) SELECT(stream_id) SELECT(version)

@@ -10,7 +10,7 @@ SELECT epoch FROM ledger.decider_epoch FOR SHARE;
 
 -- name: lock_heads
 -- The heads of all logs of the batch, locked in order of their ids, so that two batches never wait for each other in a ring.
-SELECT tenant_id, tree_size, frontier, frozen
+SELECT tenant_id, tree_size, frontier, frozen, closed
 FROM ledger.log_heads
 WHERE tenant_id = ANY(%(log_ids)b::uuid[])
 ORDER BY tenant_id

@@ -17,6 +17,14 @@ UPDATE ledger.log_heads SET frozen = %(reason)s WHERE tenant_id = %(log_id)s AND
 -- Let a log go on.
 UPDATE ledger.log_heads SET frozen = NULL WHERE tenant_id = %(log_id)s AND frozen IS NOT NULL RETURNING true;
 
+-- name: close
+-- Let a log take nothing more for good, if it is as long as that. Waits for appends that hold its head.
+UPDATE ledger.log_heads SET closed = true
+WHERE tenant_id = %(log_id)s AND tree_size = %(size)s AND NOT closed RETURNING true;
+
+-- name: closed
+SELECT closed FROM ledger.log_heads WHERE tenant_id = %(log_id)s;
+
 -- name: publish
 -- Remember the floor that this database was found to hold.
 INSERT INTO ledger.publications (log_id, size, root) VALUES (%(log_id)s, %(size)s, %(root)s)

@@ -7,12 +7,17 @@
 -- it as its last writer left it: a log that was frozen while an append waited for the lock refuses that append too.
 ALTER TABLE ledger.log_heads ADD COLUMN frozen text CHECK (frozen <> '');
 
--- A head only grows; apart from that it can be frozen and thawed as it is.
+-- A log is closed for good just before its data keys are destroyed, at the size that was anchored: nothing slips in after.
+ALTER TABLE ledger.log_heads ADD COLUMN closed boolean NOT NULL DEFAULT false;
+
+-- A head only grows; apart from that it can be frozen, thawed and closed as it is.
 CREATE OR REPLACE FUNCTION ledger.refuse_shrinking_head() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.tenant_id <> OLD.tenant_id OR NEW.tree_size < OLD.tree_size
        OR (NEW.tree_size = OLD.tree_size AND NEW.frontier <> OLD.frontier)
-       OR (NEW.tree_size = OLD.tree_size AND NEW.frozen IS NOT DISTINCT FROM OLD.frozen) THEN
+       OR (OLD.closed AND (NOT NEW.closed OR NEW.tree_size <> OLD.tree_size))
+       OR (NEW.tree_size = OLD.tree_size AND NEW.closed = OLD.closed
+           AND NEW.frozen IS NOT DISTINCT FROM OLD.frozen) THEN
         RAISE EXCEPTION 'ledger.log_heads: a head only grows' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN NEW;
@@ -68,7 +73,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ledger_cell') THEN
         REVOKE ALL ON FUNCTION ledger.queue_payloads() FROM PUBLIC;
         CREATE POLICY cell_freezes ON ledger.log_heads FOR UPDATE TO ledger_cell USING (true);
-        GRANT UPDATE (frozen) ON ledger.log_heads TO ledger_cell;
+        GRANT UPDATE (frozen, closed) ON ledger.log_heads TO ledger_cell;
         ALTER TABLE ledger.unpublished_payloads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
         CREATE POLICY append_adds ON ledger.unpublished_payloads FOR INSERT TO ledger_append WITH CHECK (true);
         CREATE POLICY cell_keeps ON ledger.unpublished_payloads FOR ALL TO ledger_cell USING (true);
