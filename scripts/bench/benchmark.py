@@ -67,7 +67,7 @@ class Benchmark:
 
 
 def together(benchmarks: Sequence[Benchmark]) -> Benchmark:
-    """Return one benchmark that runs them all in their order. What only one run says of itself has its name before it."""
+    """Return one benchmark that runs them all in order. What only one run says of itself has its name before it."""
 
     def measure(options: Options) -> Measured:
         runs = {one.name: one.run(options) for one in benchmarks}
