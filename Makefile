@@ -31,7 +31,7 @@ tests: .venv/dev.stamp
 	@$(PY) -m pytest -n 2 -m "not slow"
 
 bench: .venv/dev.stamp
-	@$(PY) -m scripts.bench append
+	@$(PY) -m scripts.bench all
 
 soak: .venv/dev.stamp
 	@HYPOTHESIS_PROFILE=soak $(PY) -m pytest -n 2 -m "slow or not slow"

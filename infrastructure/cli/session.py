@@ -13,6 +13,7 @@ from infrastructure.keys import wallet as wallets
 from infrastructure.keys.memory import forbid_dumps
 from infrastructure.keys.wallet import Wallet
 from infrastructure.ledger import Ledger, open_ledger
+from infrastructure.pauses import shorten_pauses
 
 ROOT_KEY = "root.key.json"
 
@@ -29,6 +30,7 @@ def ledger_at(data_dir: Path, *, create: bool = False, thawing: bool = False) ->
     forbid_dumps()  # from here on this process holds keys
     clock, ids, entropy = SystemClock(), SystemIds(), SystemEntropy()
     with open_ledger(data_dir, os.environ, clock=clock, ids=ids, entropy=entropy, thawing=thawing) as ledger:
+        shorten_pauses()
         yield ledger
 
 

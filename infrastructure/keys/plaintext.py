@@ -20,6 +20,7 @@ from domain.errors import MalformedError
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _PLAIN = frozenset({str, int, bool, type(None)})
 _STRING = frozenset({str})
+_INTEGER = frozenset({int})
 _CONTAINERS = frozenset({dict, list})
 _MEMBERS = {"at", "event", "stream", "topic", "version"}
 _members = itemgetter("stream", "version", "topic", "at", "event")
@@ -51,7 +52,10 @@ def encode_record(record: EntryRecord) -> bytes:
 
 def encode_members(stream_id: UUID, version: int, topic: str, at_ms: int, event: dict[str, Any]) -> bytes:
     """Return the plaintext of an entry, from what an `EntryRecord` holds. Raises as `encode_record` does."""
-    return encode_json({"at": at_ms, "event": event, "stream": str(stream_id), "topic": topic, "version": version})
+    if {type(at_ms), type(version)} != _INTEGER or type(topic) is not str:
+        raise MalformedError("an entry's version or instant is not a whole number, or its topic no string")
+    members = {"at": at_ms, "event": event, "stream": str(stream_id), "topic": topic, "version": version}
+    return _checked_print(members, event, 1)
 
 
 def decode_record(plaintext: bytes) -> EntryRecord:
@@ -132,9 +136,22 @@ def encode_json(value: Any) -> bytes:
         MalformedError: for floats, integers of 2^53 and more, keys that are not ASCII strings, lone surrogates, other
             types (subclasses too), and more than 32 levels.
     """
-    if type(value) not in _PLAIN:
-        _check(value, 0)
-    return _printed(value)
+    return _printed(value) if type(value) in _PLAIN else _checked_print(value, value, 0)
+
+
+def _checked_print(value: Any, part: Any, depth: int) -> bytes:
+    """Print a value of which one part, so deep inside, is still to be checked.
+
+    Where all that was printed is ASCII, so is every key; the flat objects that events mostly are have only the types of
+    their members left to look at.
+    """
+    flat = type(part) is dict and _PLAIN.issuperset(map(type, part.values()))
+    if not flat:
+        _check(part, depth)
+    printed = _printed(value)
+    if flat and not (printed.isascii() and _STRING.issuperset(map(type, part))):
+        _check(part, depth)
+    return printed
 
 
 def _printed(value: Any) -> bytes:

@@ -127,11 +127,11 @@ class Reader:
             for index, stream, version, topic, entry, digest, notification in rows
         ]
 
-    def every_entry(self, log_id: UUID, size: int | None = None) -> Iterator[StoredEntry]:
-        """Yield a log's entries from the first to `size` (a count; None: what it holds now), a page at a time."""
+    def every_entry(self, log_id: UUID, size: int | None = None, *, first: int = 0) -> Iterator[StoredEntry]:
+        """Yield a log's entries from index `first` to `size` (a count; None: what it holds now), a page at a time."""
         size = self.head(log_id).size if size is None else size
-        for first in range(0, size, _PAGE):
-            yield from self.entries(log_id, first, min(_PAGE, size - first))
+        for start in range(first, size, _PAGE):
+            yield from self.entries(log_id, start, min(_PAGE, size - start))
 
     def leaf_hashes(self, log_id: UUID, first: int = 0, limit: int = 2**31) -> list[bytes]:
         """Return up to `limit` leaf hashes of a log from leaf index `first` on, in order."""

@@ -11,6 +11,7 @@ Invariants:
 """
 
 import re
+from binascii import hexlify
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,7 +155,7 @@ def acknowledged_digest(jti: str, event_leaf_hash: bytes, leaf_index: int) -> by
     """Return the leaf hash of an acknowledged object in the tree of its acknowledgement."""
     return leaf_hash(
         b'{"jti":%b,"leaf_hash":"%b","leaf_index":%d}'
-        % (encode_json(jti), event_leaf_hash.hex().encode("ascii"), leaf_index)
+        % (encode_json(jti) if jti else b'""', hexlify(event_leaf_hash), leaf_index)
     )
 
 

@@ -5,12 +5,15 @@ Invariants:
 - `quick` changes how long is measured, never what, against whom or with which floor.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scripts.bench.metrics import Metric, Result
+
+ALL = "all"
+"""Names every benchmark of the list, one after the other."""
 
 Say = Callable[[str], None]
 """Takes words for whoever waits."""
@@ -61,3 +64,20 @@ class Benchmark:
         if [result.metric for result in measured.results] != list(self.metrics):
             raise ValueError(f"{self.name} did not measure exactly its metrics")
         return measured
+
+
+def together(benchmarks: Sequence[Benchmark]) -> Benchmark:
+    """Return one benchmark that runs them all in order. What only one run says of itself has its name before it."""
+
+    def measure(options: Options) -> Measured:
+        runs = {one.name: one.run(options) for one in benchmarks}
+        results = tuple(result for run in runs.values() for result in run.results)
+        same = {key: value for run in runs.values() for key, value in run.machine.items()}
+        own = {key for key in same for run in runs.values() if run.machine.get(key, same[key]) != same[key]}
+        machine = {key: value for key, value in same.items() if key not in own}
+        machine |= {f"{name} {key}": run.machine[key] for name, run in runs.items() for key in own & run.machine.keys()}
+        sizes = {f"{name} {key}": value for name, run in runs.items() for key, value in run.sizes.items()}
+        peers = {f"{name} {key}": value for name, run in runs.items() for key, value in run.peers.items()}
+        return Measured(results, machine, sizes, peers)
+
+    return Benchmark(ALL, tuple(metric for one in benchmarks for metric in one.metrics), measure)

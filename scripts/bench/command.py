@@ -14,27 +14,28 @@ from typing import NoReturn
 
 from domain.errors import LedgerError, UnavailableError
 from scripts.bench.append.benchmark import APPEND
-from scripts.bench.benchmark import Benchmark, Measured, Options
+from scripts.bench.benchmark import ALL, Benchmark, Measured, Options, together
+from scripts.bench.growth.benchmark import GROWTH
 from scripts.bench.proofs.benchmark import PROOFS
 from scripts.bench.report import as_json, print_table
 
-BENCHMARKS: Mapping[str, Benchmark] = {benchmark.name: benchmark for benchmark in (APPEND, PROOFS)}
+BENCHMARKS: Mapping[str, Benchmark] = {benchmark.name: benchmark for benchmark in (APPEND, PROOFS, GROWTH)}
 """The closed list, by what stands before the dot of their metrics' ids."""
 
 GOOD, WRONG, USAGE, UNAVAILABLE = 0, 1, 64, 69
 
 
 def main(arguments: Sequence[str], benchmarks: Mapping[str, Benchmark] = BENCHMARKS) -> int:
-    """Run one benchmark; return the exit code.
+    """Run one benchmark, or all of them; return the exit code.
 
     Raises:
         SystemExit: after `--help` (0) and for a usage error (64).
     """
     parser = _parser(benchmarks)
     given = parser.parse_args(arguments)
-    benchmark = benchmarks.get(given.name)
+    benchmark = together(list(benchmarks.values())) if given.name == ALL else benchmarks.get(given.name)
     if benchmark is None:
-        parser.error(f"there is no benchmark {given.name[:80]!a}; there are: {', '.join(benchmarks)}")
+        parser.error(f"there is no benchmark {given.name[:80]!a}; there are: {', '.join(benchmarks)}, {ALL}")
     if given.directory is not None and not given.directory.is_dir():
         parser.error("--dir names no directory")
     try:
@@ -58,10 +59,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser(benchmarks: Mapping[str, Benchmark]) -> argparse.ArgumentParser:
-    names = ", ".join(benchmarks)
-    parser = _Parser(prog="python -m scripts.bench", description="Measures one benchmark.", allow_abbrev=False)
+    names = ", ".join([*benchmarks, ALL])
+    parser = _Parser(prog="python -m scripts.bench", description="Measures one benchmark, or all.", allow_abbrev=False)
     parser.add_argument("name", metavar="NAME", help=f"which one: {names}")
-    parser.add_argument("--quick", action="store_true", help="every metric within 40 s, at sizes that are printed")
+    parser.add_argument(
+        "--quick", action="store_true", help="each benchmark within a minute, at sizes that are printed"
+    )
     parser.add_argument("--json", action="store_true", help="print one object on one line")
     parser.add_argument("--check", action="store_true", help="exit 1 where a floor doesn't hold")
     parser.add_argument(

@@ -117,8 +117,8 @@ def test_entries_that_do_not_hash_to_the_head_are_noticed(stage: Stage, monkeypa
     side.batches(batches(SystemIds(), NOW_MS, count=1))
     real = stage.ledger.recorder.every_entry
 
-    def flipped(log_id: UUID, size: int | None = None) -> Iterator[object]:
-        for stored in real(log_id, size):
+    def flipped(log_id: UUID, size: int, *, first: int) -> Iterator[object]:
+        for stored in real(log_id, size, first=first):
             yield replace(stored, entry=stored.entry[:-1] + bytes([stored.entry[-1] ^ 1]))
 
     monkeypatch.setattr(stage.ledger.recorder, "every_entry", flipped)

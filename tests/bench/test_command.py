@@ -13,6 +13,7 @@ from scripts.bench.metrics import Metric, Result
 
 RATE = Metric("sample.rate", "events/s", "4 x", "8 x")
 DELAY = Metric("sample.p99_ms", "ms", "15", less_is_better=True)
+OTHER = Metric("other.ratio", "times", "2", less_is_better=True)
 GOOD = Measured(
     (Result(RATE, 1000, 100), Result(DELAY, 3)),
     machine={"postgresql": "18.6", "fsync": "on"},
@@ -103,8 +104,37 @@ def test_an_unknown_name_exits_64_and_says_which_exist(capsys: pytest.CaptureFix
         main(["\x1b[31mnope"])
     assert refused.value.code == 64
     said = capsys.readouterr().err
-    assert "there are: append, proofs" in said
+    assert "there are: append, proofs, growth, all" in said
     assert "\x1b" not in said
+
+
+def two(first: Measured, second: Measured) -> dict[str, Benchmark]:
+    return {
+        "sample": Benchmark("sample", (RATE, DELAY), lambda _: first),
+        "other": Benchmark("other", (OTHER,), lambda _: second),
+    }
+
+
+def test_all_runs_every_benchmark_and_prints_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    ours = Measured((Result(OTHER, 1.5),), {"fsync": "on", "postgresql": "19.0"}, {"rounds": 5})
+    assert main(["all", "--json", "--quick", "--check"], two(GOOD, ours)) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["name"] == "all"
+    assert [row["metric"] for row in value["results"]] == ["sample.rate", "sample.p99_ms", "other.ratio"]
+    machine = value["machine"]
+    assert machine["fsync"] == "on"  # what all runs agree on stands once, what they don't beside each other
+    assert (machine["sample postgresql"], machine["other postgresql"]) == ("18.6", "19.0")
+    assert "postgresql" not in machine
+    assert machine["sizes"] == {"sample rounds": 3, "other rounds": 5}
+    assert machine["peers"] == {"sample stock": "default settings"}
+
+
+def test_all_is_one_table_and_checks_every_floor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["all", "--check"], two(GOOD, Measured((Result(OTHER, 2.5),)))) == 1
+    said = capsys.readouterr()
+    assert said.out.count("holds") == 1
+    assert all(metric.id in said.out for metric in (RATE, DELAY, OTHER))
+    assert said.err == "bench: floors that don't hold: other.ratio\n"
 
 
 def test_options_reach_the_benchmark(tmp_path: Path) -> None:
@@ -136,7 +166,7 @@ def test_a_run_that_leaves_out_a_metric_is_refused() -> None:
 
 
 def test_the_list_is_closed_and_named_by_what_stands_before_the_dot() -> None:
-    assert list(BENCHMARKS) == ["append", "proofs"]
+    assert list(BENCHMARKS) == ["append", "proofs", "growth"]
     for name, benchmark in BENCHMARKS.items():
         assert benchmark.name == name
         assert all(metric.id.startswith(f"{name}.") for metric in benchmark.metrics)

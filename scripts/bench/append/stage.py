@@ -1,7 +1,8 @@
 """Where both sides play: one fresh PostgreSQL, a database for each.
 
 Invariants:
-- The ledger is opened as the program opens it, on the embedded server; the peer gets another database there.
+- The ledger is opened as the program opens it, on the embedded server; the peer gets another database there, and the
+  same interpreter.
 - Nothing is left behind: the server is stopped and its directory removed.
 """
 
@@ -18,6 +19,7 @@ from infrastructure.clock import SystemClock
 from infrastructure.entropy import SystemEntropy
 from infrastructure.ids import SystemIds
 from infrastructure.ledger import Ledger, open_ledger
+from infrastructure.pauses import shorten_pauses
 from infrastructure.postgres.cluster import SUPERUSER
 from infrastructure.postgres.connect import embedded_conninfo
 from infrastructure.postgres.embedded import EmbeddedServer
@@ -51,4 +53,5 @@ def open_stage(directory: Path | None) -> Iterator[tuple[Stage, dict[str, Any]]]
                 described = describe_database(administration, data_dir)
             clock, ids, entropy = SystemClock(), SystemIds(), SystemEntropy()
             with open_ledger(data_dir, {}, clock=clock, ids=ids, entropy=entropy) as ledger:
+                shorten_pauses()
                 yield Stage(ledger, embedded_conninfo(server, dbname=_STOCK, user=SUPERUSER)), described

@@ -1,0 +1,1 @@
+"""What an append costs in a ledger that has grown a hundredfold."""
