@@ -24,6 +24,7 @@ from infrastructure.anchors.journal import Journal
 from infrastructure.anchors.rounds import Rounds
 from infrastructure.postgres import recorder
 from infrastructure.postgres.feed import Feed
+from infrastructure.postgres.postmaster import wait_for
 from infrastructure.postgres.publication import Publications
 from infrastructure.postgres.views import Views
 from infrastructure.publish.files import FileBatch
@@ -168,6 +169,7 @@ def kill_postgres(postmaster: int) -> None:
     for pid in (postmaster, *children):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    assert wait_for(lambda: not Path(f"/proc/{postmaster}/cwd").exists(), 10)  # else it could be taken for running
 
 
 def _parent(process: Path) -> int | None:
