@@ -3,7 +3,8 @@
 Invariants:
 - Whatever a part was told it writes down before it goes on: acknowledgements, the bookmark of the feed, every text that
   is signed. Each is one write of whole lines, or a file that is renamed: a killed part leaves a torn last line at most.
-- A part waits for a database that is away, and ends with an error at anything else.
+- A part goes on when a database that was away is back (one that was away at its start is started again), and ends with
+  an error at anything else.
 """
 
 import asyncio
@@ -79,15 +80,10 @@ class Place:
         return cls(**known | {"logs": tuple(known["logs"]), "members": tuple(map(tuple, known["members"]))})
 
     def open(self) -> Ledger:
-        """Open the ledger; wait for a database that is away."""
-        while True:
-            try:
-                return open_ledger(
-                    self.path("data"), {"LEDGER_DATABASE_URL": self.conninfo}, clock=SystemClock(), ids=SystemIds(),
-                    entropy=SystemEntropy(),
-                )  # fmt: skip
-            except UnavailableError:
-                time.sleep(_BREATH_S)
+        """Open the ledger."""
+        environ = {"LEDGER_DATABASE_URL": self.conninfo}
+        clock, ids, entropy = SystemClock(), SystemIds(), SystemEntropy()
+        return open_ledger(self.path("data"), environ, clock=clock, ids=ids, entropy=entropy)
 
 
 def keep_answer(out: IO[bytes], lines: bytes) -> None:

@@ -11,11 +11,15 @@ import faulthandler
 import os
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 
+from domain.errors import UnavailableError
 from tests.faults.steps import Trigger
 from tests.faults.work import WORK, Place
+
+_BREATH_S = 0.02
 
 
 def _run(part: str, place: Place, postmaster: Path) -> None:
@@ -26,7 +30,11 @@ def _run(part: str, place: Place, postmaster: Path) -> None:
         sys.stdin.close()
         faulthandler.register(signal.SIGUSR1)  # where it hangs, if it does
         Trigger(place.path("trigger"), postmaster).install(part)
-        WORK[part](place)
+        while True:
+            try:
+                WORK[part](place)
+            except UnavailableError:  # away while it started: who keeps services running starts it again
+                time.sleep(_BREATH_S)
     except BaseException:  # noqa: BLE001 - the test is told
         traceback.print_exc()
         sys.stderr.flush()
