@@ -144,9 +144,10 @@ def _check_signatures(
 
 
 def _check_own(name: str, note: Note, checkpoint: Checkpoint, keys: Sequence[VerifierKey]) -> None:
-    with naming(f"{name}: {CHECKPOINT}"):
+    named = f"{name}: {CHECKPOINT}"
+    with naming(named):
         Checkpoint.parse(note.text)
-        check_signers(CHECKPOINT, note, tuple(keys))
+        check_signers(named, note, tuple(keys))
         for key in keys:
             verify_checkpoint_signature(note, key, checkpoint)
 

@@ -25,7 +25,7 @@ from infrastructure.tlog.files import exists
 from infrastructure.tlog.layout import TILES
 from infrastructure.tlog.reader import read_checkpoint, read_entries, read_leaf_tile
 from infrastructure.tlog.tree import TileTree
-from infrastructure.tlog.verdict import REFUSED, Verification
+from infrastructure.tlog.verdict import REFUSED, Verification, naming
 
 _BLOCK = 1 << 18
 _PATHS = 20
@@ -128,6 +128,7 @@ def _tree(tools: Any, hashes: Iterable[bytes], wanted: _Wanted) -> bytes:
 def _check_paths(path: Path, checkpoint: Checkpoint, paths: dict[int, list[bytes]]) -> None:
     tree = TileTree(path, checkpoint.size)
     for index, found in paths.items():
-        verify_inclusion(tree.leaf_hash(index), index, checkpoint.size, found, checkpoint.root)
+        with naming(f"entry {index}"):
+            verify_inclusion(tree.leaf_hash(index), index, checkpoint.size, found, checkpoint.root)
         if tree.inclusion(index) != tuple(found):
             raise VerificationError(f"entry {index}: merkletools finds another path than the tiles give")
