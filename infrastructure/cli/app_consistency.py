@@ -1,4 +1,4 @@
-"""Options of the commands that hold two states of a log against each other."""
+"""Options of commands that hold states of a log against each other: two bundles; a database and what is published."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,3 +21,17 @@ def audit_consistency(
     from infrastructure.cli import consistency
 
     raise typer.Exit(consistency.consistency(old, new, log_key or [], as_json=as_json))
+
+
+def audit_fsck(
+    tenant: Annotated[
+        str | None,
+        typer.Option("--tenant", help="One log (DAO/JUR or id, `platform`, `root`); default: the whole cell."),
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Check a live database: entries, trees, feed, payloads, what was published, what is signed (exit 1 for damage)."""
+    from infrastructure.cli import consistency
+
+    raise typer.Exit(consistency.fsck(data_dir, tenant, as_json=as_json))

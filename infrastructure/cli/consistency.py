@@ -1,4 +1,4 @@
-"""The command that proves that one bundle extends another."""
+"""Commands that hold states of a log against each other: two bundles; a database and what was published of it."""
 
 import base64
 from collections.abc import Sequence
@@ -7,7 +7,11 @@ from typing import Any
 
 from domain.transparency.checkpoint import Checkpoint
 from infrastructure.cli.auditing import verifier_keys
-from infrastructure.cli.output import GOOD, WRONG, result
+from infrastructure.cli.output import GOOD, WRONG, progress, result
+from infrastructure.cli.session import ledger_at
+from infrastructure.commands.loading import find_log
+from infrastructure.fsck.check import check_database, size_of
+from infrastructure.fsck.report import Report
 from infrastructure.tlog.extension import Extension, prove_extension
 
 
@@ -30,6 +34,28 @@ def consistency(old: Path, new: Path, log_keys: Sequence[str], *, as_json: bool)
     }
     result(members, as_json=as_json, lines=_lines(found))
     return GOOD if found.ok else WRONG
+
+
+def fsck(data_dir: Path, tenant: str | None, *, as_json: bool) -> int:
+    """Check a live database; return the exit code."""
+    with ledger_at(data_dir, thawing=True) as ledger:  # held against their floors, damaged logs would be frozen first
+        log_id = None if tenant is None else find_log(ledger, tenant).log_id
+        with progress("checking", size_of(ledger, log_id)) as told:
+            report = check_database(ledger, log_id, told)
+    result(report.to_json(), as_json=as_json, lines=_report_lines(report))
+    return GOOD if report.ok else WRONG
+
+
+def _report_lines(report: Report) -> list[str]:
+    found = report.to_json()
+    lines = ["ok: no difference was found" if report.ok else f"NOT OK: {report.total} differences"]
+    lines.extend(f"{row['origin']}  size {row['size']}" for row in found["logs"])
+    lines.extend(f"  DIFFERS      {one}" for one in report.differences)
+    if report.total > len(report.differences):
+        lines.append(f"  and {report.total - len(report.differences)} more")
+    lines.extend(f"  checked      {item}" for item in found["checked"])
+    lines.extend(f"  not checked  {item}" for item in found["not_checked"])
+    return lines
 
 
 def _tree(checkpoint: Checkpoint | None) -> dict[str, Any] | None:

@@ -142,3 +142,28 @@ def test_an_export_that_is_interrupted_says_that_it_goes_on(
     assert ended.err.splitlines() == [
         f"interrupted; the same command goes on with what is in {tmp_path / '.out.partial'}"
     ]
+
+
+# The database
+
+
+def test_the_live_database_is_checked_and_damage_ends_with_1(ledger: Installation) -> None:
+    found = ledger.done("audit", "fsck", "--json").json
+    assert (found["ok"], found["differences"], found["total"], found["first_error"]) == (True, [], 0, None)
+    assert len(found["logs"]) >= 3
+    assert found["checked"]
+    assert found["not_checked"]
+    said = ledger.done("audit", "fsck", "--tenant", TENANT).out
+    assert said.startswith("ok: no difference was found\n")
+    floor = ledger.data / "floors" / found["logs"][-1]["origin"].rpartition("/")[2]
+    kept = floor.read_bytes()
+    floor.write_bytes(kept[:-5])
+    try:
+        ended = ledger.inside("audit", "fsck", "--json")
+        assert (ended.code, ended.json["ok"]) == (1, False)
+        assert ended.json["differences"][0]["table"] == "floors"
+        assert "damaged" in ended.json["first_error"]
+    finally:
+        floor.write_bytes(kept)
+    assert ledger.done("audit", "fsck", "--json").json["ok"]
+    ledger.refused("audit", "fsck", "--tenant", "NoDAO/DEU", says="")
