@@ -225,7 +225,13 @@ class TileStream:
 
 
 def perfect_root(hashes: Sequence[bytes]) -> bytes:
-    """Return the root over a power of two of hashes (32 bytes each)."""
+    """Return the root over a power of two of hashes (32 bytes each).
+
+    Raises:
+        MalformedError: when they are of another number.
+    """
+    if len(hashes).bit_count() != 1:
+        raise MalformedError(f"{len(hashes)} hashes are no perfect tree")
     while len(hashes) > 1:
         hashes = list(map(node_hash, hashes[::2], hashes[1::2]))
     return hashes[0]

@@ -5,6 +5,8 @@ Invariants:
   database does not take back. Either is enough to refuse.
 - What is quick is exact: a floor that this database was found to hold, and which is still the floor, it still holds,
   for its entries are never changed. Anything else is proved from tiles and leaf hashes.
+- Nothing is frozen for what was read while somebody published: head, floor and checkpoint that contradict each other
+  are read again under the lock of who signs. Between head and floor a log may have grown, and been signed.
 - A log that was published and is missing in the database stops everything: its slot must not be given again.
 """
 
@@ -39,18 +41,27 @@ def check_floors(book: Logbook) -> None:
 
 def freeze_lost(book: Logbook) -> list[str]:
     """Freeze the logs whose database lost something; return the names of floors whose logs it does not have at all."""
+    names = [name for name in floors_of(book).names() if name != ANCHORS]  # before the heads: a log comes first
     heads = {str(head.log.slot): head for head in Publications(book.datastore).log_heads()}
     for head in heads.values():
-        reason = None if head.frozen else _reason(book, head)
-        if reason is not None:
-            freeze_log(book, head.log, reason)
-    return [name for name in floors_of(book).names() if name not in heads and name != ANCHORS]
+        if head.frozen is None and _reason(book, head) is not None:
+            _look_again(book, head.log)
+    return [name for name in names if name not in heads]
 
 
 def freeze_log(book: Logbook, log: Log, reason: str) -> None:
     """Freeze a log for every process, durably; the first reason stays."""
     floors_of(book).freeze(log.origin, reason)
     Publications(book.datastore).freeze(log.log_id, f"{log.origin} is frozen: {reason}")
+
+
+def _look_again(book: Logbook, log: Log) -> None:
+    """Freeze a log if it must be, with head, floor and checkpoint read while nobody signs for it."""
+    with floors_of(book).signing(log.origin):
+        head = Publications(book.datastore).log_head(log.log_id)
+        reason = None if head.frozen else _reason(book, head)
+        if reason is not None:
+            freeze_log(book, log, reason)
 
 
 def _reason(book: Logbook, head: LogHead) -> str | None:

@@ -6,13 +6,15 @@ Invariants:
   the next export to the same place. A refusal removes it: after a fault the next export begins afresh.
 - One process builds at a time: the directory is locked.
 - A file that holds secrets is its owner's alone (0600) from the moment it exists, and so is its bundle (0700).
+- No interruption leaves secrets behind [they would outlive the keys' erasure]: whatever ends the building removes them.
+  A process that is killed can't; so they are written last, and the next export to that place removes what it finds.
 """
 
 import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -44,10 +46,15 @@ def partial_of(out: Path) -> Path:
 
 
 @contextmanager
-def building(out: Path, *, private: bool) -> Iterator[Path]:
+def building(out: Path, *, private: bool, secrets: Collection[str] = ()) -> Iterator[Path]:
     """Give a directory beside `out` to fill, and move it there in one step when all went well.
 
     Files are not synced one by one: what a power cut leaves of a fresh bundle may be short, and fails verification.
+
+    Args:
+        out: where it goes.
+        private: whether the directory is its owner's alone.
+        secrets: paths in it that don't stay when it comes to nothing.
 
     Raises:
         ConflictError: when `out` holds something, or another process is at work on it.
@@ -61,8 +68,13 @@ def building(out: Path, *, private: bool) -> Iterator[Path]:
             directory.mkdir(exist_ok=True)
             if private:
                 directory.chmod(_OWNERS_DIRECTORY)  # whatever the umask
-            yield directory
-            _move(directory, out)
+            try:
+                yield directory
+                _move(directory, out)
+            except BaseException:
+                for path in secrets:
+                    (directory / path).unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise UnavailableError(f"cannot write {out}: {error.strerror or error}") from error
 

@@ -4,11 +4,13 @@ Invariants:
 - Memory does not grow with the log: entries stream through, 256 at a time, and so do the further files.
 - Equal entries give equal files, signatures and what covers them apart.
 - Exactly the tiles of the size are written: no empty tile, no stale partial; size 0 has none.
+- Files that hold secrets are written last of all, when nothing is left that may fail.
 - What an interrupted export left is not believed: entries are hashed again and compared with their tile, everything
   else is written anew, and nothing is signed unless the whole gives the root.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
@@ -80,7 +82,8 @@ def write_bundle(
         VerificationError: when the entries do not give `root`.
         UnavailableError: when the disk refuses.
     """
-    with building(out, private=bool(private)) as directory:
+    secrets: list[tuple[str, bytes]] = []
+    with building(out, private=bool(private), secrets=private) as directory:
         stream = _taken_up(directory, size if callable(entries) else 0, progress)
         rest = entries(stream.size) if callable(entries) else entries
         checkpoint = Checkpoint(signer.name, size, _write_tiles(directory, rest, stream, size, progress))
@@ -88,16 +91,21 @@ def write_bundle(
             raise VerificationError(
                 f"the entries give root {checkpoint.root.hex()}, not {root.hex()}; nothing was signed"
             )
-        listed = dict(_write_extra(directory, extra, private))
+        listed = dict(_write_extra(directory, extra, private, secrets))
         listed[CHECKPOINT] = put(directory, CHECKPOINT, signer.sign_checkpoint(checkpoint.to_text(), at_unix_s))
         listed[LOG_KEYS] = put(directory, LOG_KEYS, print_keys(signer.verifier_keys()))
         manifest = print_manifest(listed)
         put(directory, MANIFEST, manifest)
         put(directory, MANIFEST_NOTE, signer.sign_note(manifest_text(signer.name, size, manifest), at_unix_s))
+        for path, data in secrets:
+            put(directory, path, data, private=True)
     return checkpoint
 
 
-def _write_extra(directory: Path, extra: Extra, private: Collection[str]) -> Iterator[tuple[str, Listed]]:
+def _write_extra(
+    directory: Path, extra: Extra, private: Collection[str], secrets: list[tuple[str, bytes]]
+) -> Iterator[tuple[str, Listed]]:
+    """Write further files but for private ones, which are put aside to be written last; yield what each holds."""
     paths = Paths()
     for reserved in sorted(RESERVED - {MANIFEST, MANIFEST_NOTE}):
         paths.add(reserved)
@@ -105,7 +113,12 @@ def _write_extra(directory: Path, extra: Extra, private: Collection[str]) -> Ite
         if path in RESERVED:
             raise MalformedError(f"{path} is written by the bundle itself")
         paths.add(path)
-        yield path, put(directory, path, data, private=path in private)
+        if path in private:
+            whole = data if isinstance(data, bytes) else b"".join(data)
+            secrets.append((path, whole))
+            yield path, Listed(sha256(whole).hexdigest(), len(whole))
+        else:
+            yield path, put(directory, path, data)
 
 
 def _taken_up(directory: Path, size: int, progress: Progress | None) -> TileStream:

@@ -14,13 +14,15 @@ from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.note import NoteSignature, parse_note
 from infrastructure.anchors.cosigned import Found, WitnessRecords
 from infrastructure.anchors.keys import anchor_signer
+from infrastructure.anchors.publisher import AnchorPublisher
+from infrastructure.anchors.running import keep_cadence
 from infrastructure.anchors.witnesses import NOBODY, configured, read_witnesses
 from infrastructure.postgres.records import FrozenLogError
-from infrastructure.publish.places import floors_of
+from infrastructure.publish.places import floors_of, tiles_of
 from infrastructure.tlog.cosigning import Cosigner, cosignature_times, print_lines
 from infrastructure.witness.client import WitnessClient
 from infrastructure.witness.request import AddCheckpoint
-from tests.anchoring.stage import RunningWitness, Stage, policy_of
+from tests.anchoring.stage import ROUND_MS, RunningWitness, Stage, policy_of
 
 LIAR = Cosigner.from_seeds("liar.example", b"l" * 32, b"L" * 32)
 AT = 1_700_000_000
@@ -215,6 +217,33 @@ def test_a_witness_that_knows_a_larger_tree_freezes_the_log(stage: Stage) -> Non
     assert (dispute.witness, dispute.found, dispute.size) == ("liar.example", Found.AHEAD, 1000)
     assert Checkpoint.parse(parse_note(dispute.note).text).size == 2
     assert floors_of(stage.ledger).frozen("ledger.example/anchors")
+
+
+def kept_frozen(stage: Stage, rounds: int | None, when_frozen: Callable[[threading.Event], None]) -> list[str]:
+    """Keep a cadence whose witness freezes the anchor log, until that is raised; return what was told of it."""
+    stop, seen = threading.Event(), list[str]()
+
+    def tell(line: str) -> None:
+        if "is frozen" in line:
+            seen.append(line)
+            when_frozen(stop)
+
+    with pretending(knows_size(1000)) as ahead:
+        publisher = AnchorPublisher(stage.ledger, policy_of([ahead]), timeout_s=stage.timeout_s, tell=tell)
+        with pytest.raises(FrozenLogError, match="knows size 1000"):
+            keep_cadence(publisher, ROUND_MS, rounds=rounds, at_once=rounds is not None, stop=stop)
+    return seen
+
+
+def test_a_frozen_anchor_log_does_not_end_the_publishing_of_the_logs_and_is_raised_at_the_end(stage: Stage) -> None:
+    assert len(kept_frozen(stage, 3, lambda _: stage.grow())) == 1
+    published = tiles_of(stage.ledger, stage.log()).checkpoint()
+    assert published is not None
+    assert published.size == stage.ledger.head(stage.log().log_id).size, "it grew after the freeze"
+
+
+def test_a_cadence_over_a_frozen_anchor_log_ends_with_what_froze_it_when_it_is_stopped(stage: Stage) -> None:
+    assert len(kept_frozen(stage, None, threading.Event.set)) == 1
 
 
 def test_a_witness_that_disagrees_is_kept_as_evidence_once_and_stops_nothing(stage: Stage) -> None:

@@ -1,7 +1,8 @@
 """Frozen logs take nothing, whoever asks and whenever it was asked; the others go on."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from domain.errors import LedgerError
 from infrastructure.postgres.cluster import SUPERUSER
 from infrastructure.postgres.publication import Publications
-from infrastructure.postgres.records import FrozenLogError
+from infrastructure.postgres.records import FrozenLogError, Log
+from infrastructure.publish.floors import Floors
 from infrastructure.publish.freezing import check_floors, freeze_log, lost
 from infrastructure.publish.logs import publish_log
-from infrastructure.publish.places import tiles_of
+from infrastructure.publish.places import floors_of, tiles_of
 from tests.commands.cell import Cell, founded
 from tests.database import TestServer, postgres
 
@@ -98,3 +100,96 @@ def test_a_log_that_went_on_is_proved_from_tiles_and_without_them_from_its_leaf_
         assert publications.log_head(member.log_id).floor == floor
         assert publications.log_head(member.log_id).frozen is None
     assert publish_log(cell.ledger, log).checkpoint.size == floor.size + 3
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, reader: type, name: str, act: Callable[[], object]) -> None:
+    """Let something happen once, just after a method of a reader has read."""
+    read, left = getattr(reader, name), [act]
+
+    def slow(self: object, *arguments: Any) -> Any:
+        found = read(self, *arguments)
+        while left:
+            left.pop()()
+        return found
+
+    monkeypatch.setattr(reader, name, slow)
+
+
+@pytest.mark.parametrize(("reader", "name"), [(Publications, "log_heads"), (Floors, "read"), (Floors, "frozen")])
+def test_a_log_that_grows_and_is_published_while_it_is_looked_at_is_not_frozen(
+    opened: tuple[Cell, str], monkeypatch: pytest.MonkeyPatch, reader: type, name: str
+) -> None:
+    cell, _ = opened
+    member = cell.join()
+    log = cell.ledger.log(member.log_id)
+    publish_log(cell.ledger, log)
+
+    def grow() -> None:
+        member.adopt()
+        publish_log(cell.ledger, log)
+
+    meanwhile(monkeypatch, reader, name, grow)
+    check_floors(cell.ledger)
+    assert floors_of(cell.ledger).frozen(log.origin) is None
+    grow()
+
+
+def test_a_log_that_is_made_and_published_while_the_others_are_looked_at_is_not_missing(
+    opened: tuple[Cell, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, _ = opened
+    made: list[Log] = []
+
+    def join() -> None:
+        made.append(cell.ledger.log(cell.join().log_id))
+        publish_log(cell.ledger, made[0])
+
+    meanwhile(monkeypatch, Publications, "log_heads", join)
+    check_floors(cell.ledger)
+    assert floors_of(cell.ledger).read(made[0].origin) is not None
+
+
+def test_looking_again_and_again_beside_a_publisher_freezes_nothing(opened: tuple[Cell, str]) -> None:
+    cell, _ = opened
+    members = [cell.join() for _ in range(3)]
+    failed: list[LedgerError] = []
+    ended = threading.Event()
+
+    def grow() -> None:
+        try:
+            for _ in range(12):
+                for member in members:
+                    member.adopt()
+                    publish_log(cell.ledger, cell.ledger.log(member.log_id))
+        except LedgerError as error:
+            failed.append(error)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    while not ended.is_set():
+        check_floors(cell.ledger)
+    thread.join()
+    assert failed == []
+
+
+def test_what_was_really_lost_is_frozen_under_the_lock_of_who_signs(opened: tuple[Cell, str]) -> None:
+    cell, superuser = opened
+    member = cell.join()
+    log = cell.ledger.log(member.log_id)
+    floors = floors_of(cell.ledger)
+    publish_log(cell.ledger, log)
+    with psycopg.connect(superuser) as connection:
+        connection.execute("DELETE FROM ledger.publications WHERE log_id = %s", (log.log_id,))
+    floors.path(log.origin).write_text(f"{log.origin}\n99\n{'A' * 43}=\n")
+    checking = threading.Thread(target=check_floors, args=(cell.ledger,))
+    with floors.signing(log.origin):
+        checking.start()
+        checking.join(0.2)
+        assert checking.is_alive()
+        assert floors.frozen(log.origin) is None
+    checking.join()
+    assert "may have been signed" in (floors.frozen(log.origin) or "")
+    with pytest.raises(FrozenLogError):
+        member.adopt()

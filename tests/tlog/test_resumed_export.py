@@ -6,13 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from domain.errors import ConflictError, UnavailableError, VerificationError
 from domain.transparency.frontier import Frontier
 from domain.transparency.hashing import leaf_hash
+from infrastructure.tlog import building, bundle
 from infrastructure.tlog.bundle import write_bundle
+from infrastructure.tlog.layout import Listed
 from infrastructure.tlog.signing import LogSigner
 from infrastructure.tlog.verify import verify_directory
 from tests.tlog.conftest import AT, ORIGIN, entry
@@ -69,6 +72,54 @@ def test_it_goes_on_where_it_was_and_leaves_nothing_else(
     assert told == [256, 512, 768, 1024, 1100]
     assert verify_directory(tmp_path / "b").ok
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("breaks", ["later", "checkpoint", "moving"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, UnavailableError, OSError])
+def test_an_export_that_breaks_off_leaves_no_secret(
+    signer: LogSigner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: str, error: type[BaseException]
+) -> None:
+    def broken(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    def further() -> Iterator[tuple[str, bytes]]:
+        yield "keys.json", b"the streams' keys"
+        if breaks == "later":
+            broken()
+        yield "other.json", b"{}"
+
+    def attempt() -> None:
+        write_bundle([b"x"], size=1, signer=signer, at_unix_s=AT, out=out, extra=further(), private=["keys.json"])
+
+    out = tmp_path / "b"
+    with monkeypatch.context() as patched:
+        if breaks == "checkpoint":
+            patched.setattr(LogSigner, "sign_checkpoint", broken)
+        elif breaks == "moving":
+            patched.setattr(Path, "rename", broken)
+        with pytest.raises(UnavailableError if error is OSError else error):
+            attempt()
+    assert (tmp_path / ".b.partial").is_dir()
+    assert not list(tmp_path.rglob("keys.json"))
+    breaks = ""
+    attempt()
+    assert (out / "keys.json").stat().st_mode & 0o777 == 0o600
+    assert verify_directory(out).ok
+
+
+def test_secrets_are_written_last(signer: LogSigner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    put = building.put
+
+    def noted(directory: Path, path: str, *arguments: Any, **named: Any) -> Listed:
+        written.append(path)
+        return put(directory, path, *arguments, **named)
+
+    monkeypatch.setattr(bundle, "put", noted)
+    extra = [("keys.json", b"keys"), ("other.json", b"{}")]
+    write_bundle([b"x"], size=1, signer=signer, at_unix_s=AT, out=tmp_path / "b", extra=extra, private=["keys.json"])
+    assert written[-1] == "keys.json"
+    assert verify_directory(tmp_path / "b").ok
 
 
 def lay(*paths: Path) -> None:
@@ -145,7 +196,9 @@ def test_a_partial_directory_that_others_can_write_is_not_used(signer: LogSigner
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from infrastructure.tlog import building, bundle
 from infrastructure.tlog.bundle import write_bundle
+from infrastructure.tlog.layout import Listed
 from infrastructure.tlog.signing import LogSigner
 from tests.tlog.conftest import AT, ORIGIN, entry
 def entries(first):

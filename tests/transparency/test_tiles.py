@@ -147,3 +147,9 @@ def test_the_root_of_two_hashes_is_their_node() -> None:
     assert perfect_root([left, right]) == node_hash(left, right)
     with pytest.raises(MalformedError):
         split_hashes(left + b"x")
+
+
+@pytest.mark.parametrize("width", [0, 3, 5, 6, 7, 255])
+def test_hashes_that_make_no_perfect_tree_have_no_root(width: int) -> None:
+    with pytest.raises(MalformedError):
+        perfect_root([leaf_hash(bytes([at])) for at in range(width)])

@@ -68,23 +68,17 @@ ALTER TABLE ledger.key_notes ENABLE ALWAYS TRIGGER refuse_change;
 REVOKE UPDATE, DELETE, TRUNCATE ON ledger.key_notes FROM PUBLIC, CURRENT_USER;
 
 -- Who may do what (002_isolation.sql tells of the roles): the append adds, the cell publishes and freezes; no tenant reads.
-DO $$
-BEGIN
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ledger_cell') THEN
-        REVOKE ALL ON FUNCTION ledger.queue_payloads() FROM PUBLIC;
-        CREATE POLICY cell_freezes ON ledger.log_heads FOR UPDATE TO ledger_cell USING (true);
-        GRANT UPDATE (frozen, closed) ON ledger.log_heads TO ledger_cell;
-        ALTER TABLE ledger.unpublished_payloads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-        CREATE POLICY append_adds ON ledger.unpublished_payloads FOR INSERT TO ledger_append WITH CHECK (true);
-        CREATE POLICY cell_keeps ON ledger.unpublished_payloads FOR ALL TO ledger_cell USING (true);
-        GRANT INSERT ON ledger.unpublished_payloads TO ledger_append;
-        GRANT SELECT, DELETE ON ledger.unpublished_payloads TO ledger_cell;
-        GRANT INSERT ON ledger.key_notes TO ledger_append;
-        GRANT SELECT ON ledger.key_notes TO ledger_cell;
-        GRANT SELECT, INSERT, UPDATE ON ledger.publications TO ledger_cell;
-    END IF;
-END
-$$;
+REVOKE ALL ON FUNCTION ledger.queue_payloads() FROM PUBLIC;
+CREATE POLICY cell_freezes ON ledger.log_heads FOR UPDATE TO ledger_cell USING (true);
+GRANT UPDATE (frozen, closed) ON ledger.log_heads TO ledger_cell;
+ALTER TABLE ledger.unpublished_payloads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY append_adds ON ledger.unpublished_payloads FOR INSERT TO ledger_append WITH CHECK (true);
+CREATE POLICY cell_keeps ON ledger.unpublished_payloads FOR ALL TO ledger_cell USING (true);
+GRANT INSERT ON ledger.unpublished_payloads TO ledger_append;
+GRANT SELECT, DELETE ON ledger.unpublished_payloads TO ledger_cell;
+GRANT INSERT ON ledger.key_notes TO ledger_append;
+GRANT SELECT ON ledger.key_notes TO ledger_cell;
+GRANT SELECT, INSERT, UPDATE ON ledger.publications TO ledger_cell;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- The anchor log: one for the whole cell, read by no tenant (wire formats, section 3).
@@ -165,12 +159,6 @@ END
 $$;
 
 -- Who may do what (002_isolation.sql tells of the roles): the cell's own processes; no tenant, and no append.
-DO $$
-BEGIN
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ledger_cell') THEN
-        GRANT SELECT, INSERT ON ledger.anchor_rounds, ledger.anchored_checkpoints, ledger.anchor_checkpoints,
-                                ledger.anchor_disputes TO ledger_cell;
-        GRANT SELECT, INSERT, UPDATE ON ledger.anchor_witnesses TO ledger_cell;
-    END IF;
-END
-$$;
+GRANT SELECT, INSERT ON ledger.anchor_rounds, ledger.anchored_checkpoints, ledger.anchor_checkpoints,
+                        ledger.anchor_disputes TO ledger_cell;
+GRANT SELECT, INSERT, UPDATE ON ledger.anchor_witnesses TO ledger_cell;
