@@ -9,7 +9,7 @@ from domain.errors import LedgerError, MalformedError
 from domain.transparency.note import MAX_NOTE_BYTES, VerifierKey
 from infrastructure.anchors.exporting import bundle_files
 from infrastructure.audit.acks import hold_acks
-from infrastructure.audit.anchored import verify_anchored
+from infrastructure.audit.anchored import Anchored, Expected, verify_anchored
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.audit.replay import Replay, replay_bundle, replay_log
 from infrastructure.audit.revoked import hold_revocations
@@ -53,13 +53,15 @@ class Revocations:
     threshold: int = 1
     files: tuple[Path, ...] = ()
 
-    def hold(self, verdict: Verification, anchored_round: int | None) -> Verification:
-        """Hold a verdict against them; the round is the first that commits to what was verified."""
-        if not self.recovery_keys:
-            return verdict
-        recovery = Recovery(tuple(VerifierKey.parse(key) for key in self.recovery_keys), self.threshold)
+    def hold(
+        self, directory: Path, verdict: Verification, expected: Expected, anchored: Anchored | None
+    ) -> Verification:
+        """Hold the verdict of a directory against them."""
+        keys = tuple(VerifierKey.parse(key) for key in self.recovery_keys)
+        recovery = Recovery(keys, self.threshold) if keys else None
         notes = [read_bounded(file, MAX_NOTE_BYTES) for file in self.files]
-        return hold_revocations(verdict, recovery, notes, anchored_round)
+        outside = [VerifierKey.parse(key) for key in keys_from_outside(expected)]
+        return hold_revocations(directory, verdict, recovery, notes, outside=outside, anchored=anchored)
 
 
 def verify(
@@ -77,7 +79,7 @@ def verify(
     with progress("verifying", _size(directory)) as told:
         verdict = verify_bundle(directory, log_keys=keys_from_outside(expected), progress=told)
     verdict, anchored = verify_anchored(directory, verdict, expected)
-    verdict = revocations.hold(verdict, None if anchored is None else anchored.head_round)
+    verdict = revocations.hold(directory, verdict, expected, anchored)
     report = None
     if acks is not None:
         verdict, report = hold_acks(directory, verdict, acks)
