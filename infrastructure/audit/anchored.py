@@ -8,8 +8,8 @@ Invariants:
 - Memory is constant; nothing of the tree is computed again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from infrastructure.audit.bundle_openings import read_anchor_checkpoint, read_an
 from infrastructure.audit.trust import Trust
 from infrastructure.audit.witnessed import NOT_WITNESSED, Judge, Witnessing, witnessing
 from infrastructure.tlog.files import read_file
-from infrastructure.tlog.key_chain import generation_of, read_chain
+from infrastructure.tlog.key_chain import Chain, generation_of, read_chain
 from infrastructure.tlog.layout import CHECKPOINT, LOG_KEYS, MAX_KEYS_BYTES, parse_keys
 from infrastructure.tlog.tree import TileTree
 from infrastructure.tlog.verdict import NOT_WITNESSED as NOT_WITNESSED_TEXT
@@ -77,13 +77,15 @@ class Anchored:
     """What the anchor log says of a bundle.
 
     `covered` counts the entries that its last round vouches for. `head_round` is the first round that commits to the
-    bundle's own checkpoint; None where none is shown, or the anchor log's keys are not from outside.
+    bundle's own checkpoint, `rotation_rounds` the first that holds the entry about each later generation of its keys:
+    only where independent witnesses vouch for the rounds, under keys of the anchor log from outside.
     """
 
     history: str
     covered: int
     witnessing: Witnessing
     head_round: int | None = None
+    rotation_rounds: Mapping[int, int] = field(default_factory=dict)
     fork: ForkProof | None = None
 
 
@@ -117,27 +119,53 @@ def _verified(
     if signed is None and expected.policy is None and expected.max_age_s is None:
         return verdict, None
     audit = BundleAudit.open(path, origin, expected)
-    heads: list[int] = []
-    found, judge = audit.rounds(_noting(read_openings(path), audit.tree.checkpoint, heads)), audit.judge
+    firsts = _Firsts(origin, audit.tree.checkpoint, verdict.key_notes)
+    found, judge = audit.rounds(firsts.noting(read_openings(path))), audit.judge
     if isinstance(found, ForkProof):
         refused = replace(verdict, ok=False, trust=REFUSED, first_error=_shown(str(found)), checked=())
         return refused, Anchored("fork", 0, judge.witnessing, fork=found)
     if signed is not None:
         judge(signed.note, signed.verify(audit.anchors, judge))
-    head = heads[0] if heads and audit.keys_from_outside else None
-    anchored = Anchored(str(found), found.covered_size, judge.witnessing if found.runs else _NO_ROUND, head)
+    anchored = Anchored(str(found), found.covered_size, judge.witnessing if found.runs else _NO_ROUND)
+    if anchored.witnessing.independent and audit.keys_from_outside:
+        anchored = replace(anchored, head_round=firsts.head_round, rotation_rounds=firsts.rotation_rounds)
     if expected.max_age_s is not None:
         _require_fresh(found, judge, anchored, expected)
     return _added(verdict, audit, found, anchored, expected), anchored
 
 
-def _noting(openings: Iterable[AnchoredOpening], head: Checkpoint, heads: list[int]) -> Iterator[AnchoredOpening]:
-    """Pass openings on; note the first round that commits to exactly this checkpoint."""
-    text = head.to_text()
-    for opening in openings:
-        if not heads and opening.opening.text == text:
-            heads.append(opening.round_index)
-        yield opening
+class _Firsts:
+    """Notes the first rounds that commit to the bundle's own checkpoint, and that hold the entries about its keys.
+
+    Args:
+        origin: the log's.
+        head: the bundle's checkpoint.
+        chain: the generations of its keys.
+    """
+
+    def __init__(self, origin: str, head: Checkpoint, chain: Chain) -> None:
+        self._origin = origin
+        self._head = head
+        self._waiting = list(reversed(chain[1:]))
+        self.head_round: int | None = None
+        self.rotation_rounds: dict[int, int] = {}
+
+    def noting(self, openings: Iterable[AnchoredOpening]) -> Iterator[AnchoredOpening]:
+        """Pass openings on; each is looked at when the next one is asked for: by then it was verified."""
+        text = self._head.to_text()
+        for opening in openings:
+            yield opening
+            if self.head_round is None and opening.opening.text == text:
+                self.head_round = opening.round_index
+            if self._waiting:
+                self._look(opening)
+
+    def _look(self, opening: AnchoredOpening) -> None:
+        checkpoint = opening.opening.checkpoint(self._origin)
+        if checkpoint is None or checkpoint.size > self._head.size:
+            return  # a tree that was compared with nothing
+        while self._waiting and self._waiting[-1].start.size < checkpoint.size:
+            self.rotation_rounds[self._waiting.pop().generation] = opening.round_index
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from domain.errors import MalformedError
 from domain.transparency.note import MAX_NOTE_BYTES, VerifierKey
 from infrastructure.anchors.exporting import bundle_files
 from infrastructure.audit.acks import hold_acks
-from infrastructure.audit.anchored import verify_anchored
+from infrastructure.audit.anchored import Anchored, Expected, verify_anchored
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.audit.replay import Replay, replay_bundle, replay_log
 from infrastructure.audit.revoked import hold_revocations
@@ -69,13 +69,15 @@ class Revocations:
     threshold: int = 1
     files: tuple[Path, ...] = ()
 
-    def hold(self, verdict: Verification, anchored_round: int | None) -> Verification:
-        """Hold a verdict against them; the round is the first that commits to what was verified."""
-        if not self.recovery_keys:
-            return verdict
-        recovery = Recovery(tuple(VerifierKey.parse(key) for key in self.recovery_keys), self.threshold)
+    def hold(
+        self, directory: Path, verdict: Verification, expected: Expected, anchored: Anchored | None
+    ) -> Verification:
+        """Hold the verdict of a directory against them."""
+        keys = tuple(VerifierKey.parse(key) for key in self.recovery_keys)
+        recovery = Recovery(keys, self.threshold) if keys else None
         notes = [read_bounded(file, MAX_NOTE_BYTES) for file in self.files]
-        return hold_revocations(verdict, recovery, notes, anchored_round)
+        outside = [VerifierKey.parse(key) for key in keys_from_outside(expected)]
+        return hold_revocations(directory, verdict, recovery, notes, outside=outside, anchored=anchored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def verify(
     expected = expectations(policy, verifier_keys(log_keys), max_age_s)
     verdict = _verified(directory, keys_from_outside(expected), how)
     verdict, anchored = verify_anchored(directory, verdict, expected)
-    verdict = revocations.hold(verdict, None if anchored is None else anchored.head_round)
+    verdict = revocations.hold(directory, verdict, expected, anchored)
     opinion = verdict.ok and how.second_opinion
     if opinion:
         with progress("second opinion", verdict.size) as told:

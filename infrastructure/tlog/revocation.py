@@ -5,10 +5,14 @@ Invariants:
   A holder is a key name; who has two keys under one name signs with both, and counts once.
 - Checkpoints of a revoked generation count only if the anchor log committed to them by the last good round. Where that
   is not known they don't count. Where the chain isn't shown, any generation that was revoked may have signed.
+- Nor does a generation that was signed in by a revoked one, unless the last good round holds the log's own entry about
+  it [a thief signs in keys of his own]. An auditor who has keys of both from outside needs no such link.
+- A note about keys is signed by these keys themselves, so a thief gives them any number: whoever has keys of a later
+  generation only doesn't know which ones the revoked generation had.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from domain.errors import MalformedError, VerificationError
 from domain.transparency.key_notes import RevokedNote
@@ -65,25 +69,60 @@ def revoked_generations(notes: Sequence[RevokedNote], origin: str) -> Mapping[in
     return found
 
 
-def require_in_force(chain: Chain, revoked: Mapping[int, RevokedNote], anchored_round: int | None) -> None:
-    """Refuse a checkpoint whose keys were revoked, unless it was anchored in time.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What speaks for a checkpoint and its chain of keys. Rounds count where independent witnesses vouch for them.
+
+    Args:
+        known: the generations of which the auditor has a key from outside.
+        head_round: the first round of the anchor log that commits to the checkpoint; None where none is known.
+        rotation_rounds: by generation, the first round that holds the log's own entry about it, where that was read.
+    """
+
+    known: frozenset[int] = frozenset()
+    head_round: int | None = None
+    rotation_rounds: Mapping[int, int] = field(default_factory=dict)
+
+
+def require_in_force(chain: Chain, revoked: Mapping[int, RevokedNote], standing: Standing) -> None:
+    """Refuse a checkpoint that rests on revoked keys, unless what they signed was anchored in time.
 
     Args:
         chain: the generations of the log's keys, the last of which signed it.
         revoked: what is revoked of this log.
-        anchored_round: the first round of the anchor log that commits to this checkpoint; None where none is known.
+        standing: what speaks for it.
 
     Raises:
         VerificationError: when it doesn't count.
     """
-    generations = [chain[-1].generation] if chain else list(revoked)
-    for note in (revoked[generation] for generation in generations if generation in revoked):
-        if not note.admits(anchored_round):
-            known = "none is known" if anchored_round is None else f"round {anchored_round} is the first"
-            raise VerificationError(
-                f"keys of generation {note.generation} were revoked: their checkpoints count where round "
-                f"{note.last_good_round} or one before it holds them; {known}"
-            )
+    signing = chain[-1].generation if chain else None
+    newest = max(standing.known, default=-1)
+    for generation, note in revoked.items():
+        if signing is None or generation == signing:
+            _require_head(note, standing.head_round)
+        elif generation < signing and not (generation in standing.known and generation < newest):
+            _require_link(note, standing.rotation_rounds.get(generation + 1))
+
+
+def _require_head(note: RevokedNote, head_round: int | None) -> None:
+    if not note.admits(head_round):
+        raise VerificationError(
+            f"keys of generation {note.generation} were revoked: their checkpoints count where round "
+            f"{note.last_good_round} or one before it holds them; {_first(head_round)}"
+        )
+
+
+def _require_link(note: RevokedNote, rotation_round: int | None) -> None:
+    if not note.admits(rotation_round):
+        raise VerificationError(
+            f"keys of generation {note.generation} were revoked: those that they signed in count where round "
+            f"{note.last_good_round} or one before it holds the log's disclosed entry about it; "
+            f"{_first(rotation_round)}: name keys of generation {note.generation} and of a later one, from outside"
+        )
+
+
+def _first(anchored_round: int | None) -> str:
+    return "none is known" if anchored_round is None else f"round {anchored_round} is the first"
 
 
 def _signed(note: Note, keys: Sequence[VerifierKey]) -> bool:

@@ -19,7 +19,7 @@ from infrastructure.publish.logs import log_signer, publish_log, signer_of_gener
 from infrastructure.publish.places import tiles_of
 from infrastructure.tlog.key_chain import proves_fork, sign_key_note
 from infrastructure.tlog.layout import Listed, manifest_text, print_manifest
-from infrastructure.tlog.revocation import Recovery, require_in_force, revoked_generations
+from infrastructure.tlog.revocation import Recovery, Standing, require_in_force, revoked_generations
 from infrastructure.tlog.signing import LogSigner
 from tests.commands.cell import Cell, Member, founded
 from tests.database import TestServer, postgres
@@ -212,11 +212,13 @@ def test_checkpoints_of_a_revoked_generation_count_only_where_they_were_anchored
     first = KeyNote(0, Checkpoint(ORIGIN, 0, EMPTY_ROOT), OLD.verifier_keys())
     second = KeyNote(1, Checkpoint(ORIGIN, 7, b"r" * 32), NEW.verifier_keys())
     third = KeyNote(2, Checkpoint(ORIGIN, 9, b"r" * 32), EVIL.verifier_keys())
-    require_in_force((first, second), revoked, 40)
-    require_in_force((first, second, third), revoked, None)
-    require_in_force((), {}, None)
+    require_in_force((first, second), revoked, Standing(head_round=40))
+    require_in_force((first,), revoked, Standing())
+    require_in_force((), {}, Standing())
+    with pytest.raises(VerificationError, match="were revoked"):
+        require_in_force((first, second, third), revoked, Standing(head_round=40))
     for late in (41, None):
         with pytest.raises(VerificationError, match="were revoked"):
-            require_in_force((first, second), revoked, late)
+            require_in_force((first, second), revoked, Standing(head_round=late))
         with pytest.raises(VerificationError, match="were revoked"):
-            require_in_force((), revoked, late)  # a bundle that hides its chain
+            require_in_force((), revoked, Standing(head_round=late))  # a bundle that hides its chain
