@@ -29,7 +29,10 @@ class Event(Value):
 
     def payload(self) -> dict[str, Any]:
         """Return the event as restricted JSON members (domain.canonical)."""
-        return self.model_dump(mode="json")
+        members: dict[str, Any] = self.__pydantic_serializer__.to_python(
+            self, mode="json"
+        )  # `model_dump`, a half faster
+        return members
 
 
 class Sealed(Event):

@@ -47,6 +47,7 @@ class _Part:
 class _Signed:
     token: str
     tree: SmallTree
+    part: _Part
 
 
 class Commit:
@@ -70,7 +71,8 @@ class Commit:
         Raises:
             UnknownError: when the log's keys were destroyed since.
         """
-        signed, part = self._signed_part(log_id), self._parts[log_id]
+        signed = self._signed.get(log_id) or self._signed_part(log_id)
+        part = signed.part
         index = leaf_index - part.first
         event = Acknowledged(part.jtis[index], part.leaf_hashes[index], leaf_index)
         return Acknowledgement(signed.token, event, index, signed.tree.path(index))
@@ -82,7 +84,7 @@ class Commit:
                 part = self._parts[log_id]
                 events = enumerate(zip(part.jtis, part.leaf_hashes, strict=True), part.first)
                 tree = SmallTree([acknowledged_digest(jti, leaf, index) for index, (jti, leaf) in events])
-                signed = _Signed(self._sign(log_id, tree.root, len(part.leaf_hashes)), tree)
+                signed = _Signed(self._sign(log_id, tree.root, len(part.leaf_hashes)), tree, part)
                 self._signed[log_id] = signed
             return signed
 

@@ -37,10 +37,10 @@ class SmallTree:
         """
         if not 0 <= index < len(self._levels[0]):
             raise MalformedError(f"leaf {index} is not in a tree of size {len(self._levels[0])}")
-        return tuple(
-            [
-                level[index >> height ^ 1]
-                for height, level in enumerate(self._levels[:-1])
-                if index >> height ^ 1 < len(level)
-            ]
-        )
+        path = []
+        for level in self._levels[:-1]:
+            sibling = index ^ 1
+            if sibling < len(level):
+                path.append(level[sibling])
+            index >>= 1
+        return tuple(path)

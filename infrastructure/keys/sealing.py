@@ -86,7 +86,7 @@ class Sealer:
         self._entropy = entropy
         self._counter = count(sealed_before)
         self.sealed = sealed_before
-        self._streams: dict[UUID, _Stream] = {}
+        self._streams: dict[int, _Stream] = {}  # by the id's number: it hashes several times faster than the id
         self._by_tag: dict[bytes, _Stream] = {}
 
     @property
@@ -168,13 +168,13 @@ class Sealer:
         return header.wrap(iv, stream.cipher.encrypt(iv, plaintext, header.additional_data(iv)))
 
     def _stream(self, stream_id: UUID) -> _Stream:
-        stream = self._streams.get(stream_id)
+        stream = self._streams.get(stream_id.int)
         if stream is None:
             stream = _Stream(stream_key(self._data_key, stream_id), self.origin)
             if len(self._streams) >= _CACHED_STREAMS:
                 self._streams.clear()  # derived again when needed
                 self._by_tag.clear()
-            self._streams[stream_id] = self._by_tag[stream.key.tag] = stream
+            self._streams[stream_id.int] = self._by_tag[stream.key.tag] = stream
         return stream
 
     def __repr__(self) -> str:

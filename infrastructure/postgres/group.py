@@ -152,6 +152,10 @@ class GroupCommit(Generic[T]):
         weight = 0
         while self._queue:
             waiting = self._queue[0]
+            if not group and len(self._queue) == 1:  # alone: whom should it meet?
+                group.append(self._queue.popleft())
+                weight += waiting.weight
+                break
             own, reads = waiting.batch.keys(), waiting.batch.guarded()
             full = weight + waiting.weight > _MOST_EVENTS
             meets = not (keys.isdisjoint(own) and keys.isdisjoint(reads) and guarded.isdisjoint(own))

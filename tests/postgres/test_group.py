@@ -10,6 +10,7 @@ import pytest
 from eventsourcing.persistence import IntegrityError
 
 from domain.errors import UnavailableError, UnknownError
+from infrastructure.postgres import group as group_module
 from infrastructure.postgres.batch import Batch, log_of, merge, prepare
 from infrastructure.postgres.feed import Feed
 from infrastructure.postgres.group import GroupCommit
@@ -27,9 +28,11 @@ class Gate:
     def __init__(self, recorder: LedgerRecorder) -> None:
         self.recorder = recorder
         self.open = threading.Event()
+        self.reached = threading.Event()
         self.sizes: list[int] = []
 
     def commit(self, batch: Batch, epoch: int | None) -> list[Appended]:
+        self.reached.set()
         assert self.open.wait(20)
         self.sizes.append(len(batch.events))
         return self.recorder.commit(batch, epoch)
@@ -199,6 +202,86 @@ def test_a_cancelled_task_and_a_closed_loop_harm_nobody(gate: Gate, recorder: Le
         asyncio.run(group.append_async(prepare([event(log)], (), ())))
     assert recorder.head(log).size == 3
     assert_whole(recorder, [log])
+
+
+def test_closing_commits_all_that_was_taken_in(gate: Gate, recorder: LedgerRecorder) -> None:
+    (log,) = make_logs(recorder, 1)
+    group = GroupCommit(gate)
+    futures = [group.submit(prepare([event(log)], (), ())) for _ in range(200)]
+    with ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(group.close)
+        gate.open.set()
+        closing.result(20)
+    assert all(future.done() for future in futures)
+    assert sorted(place.leaf_index for future in futures for place in future.result()) == list(range(200))
+    group.close()  # safe to repeat
+    with pytest.raises(UnavailableError, match="closed"):
+        group.submit(prepare([event(log)], (), ()))
+    assert recorder.head(log).size == 200
+
+
+class Clock:
+    """A clock that stands still, and hears who sleeps."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return 1.0
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+def test_after_a_shared_commit_the_next_one_lets_more_come_and_a_lone_caller_never_waits(
+    group: GroupCommit[Appended], gate: Gate, recorder: LedgerRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(group_module, "time", clock)
+    (log,) = make_logs(recorder, 1)
+
+    def one() -> Batch:
+        return prepare([event(log)], (), ())
+
+    gate.open.set()
+    for _ in range(3):  # one caller after the other
+        group.append(one())
+    assert clock.slept == []
+    gate.open.clear()
+    gate.reached.clear()
+    waiting = [group.submit(one())]
+    assert gate.reached.wait(20)
+    waiting += [group.submit(one()) for _ in range(8)]
+    gate.open.set()
+    for future in waiting:
+        future.result()
+    assert clock.slept == []
+    group.append(one())
+    assert clock.slept == [pytest.approx(0.002)]
+    for _ in range(3):  # alone again
+        group.append(one())
+    assert len(clock.slept) == 1
+    assert recorder.head(log).size == 16
+    assert_whole(recorder, [log])
+
+
+def test_where_enough_wait_nobody_lets_more_come(
+    gate: Gate, recorder: LedgerRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(group_module, "time", clock)
+    monkeypatch.setattr(group_module, "_MOST_EVENTS", 64)
+    (log,) = make_logs(recorder, 1)
+    with GroupCommit(gate) as group:
+        futures = [group.submit(prepare([event(log)], (), ()))]
+        assert gate.reached.wait(20)
+        futures += [group.submit(prepare([event(log)], (), ())) for _ in range(3 * 64)]
+        gate.open.set()
+        for future in futures:
+            future.result()
+    assert clock.slept == []
+    assert gate.sizes == [1, 64, 64, 64]
+    assert recorder.head(log).size == 193
 
 
 def test_a_closed_group_takes_nothing_in(recorder: LedgerRecorder) -> None:
