@@ -92,16 +92,24 @@ def same_answer(command: Command, known: CommandRecord, at_rest: AtRest) -> Mapp
         ConflictError: when its id came with another body.
         VerificationError: when what is stored was changed.
     """
-    digest = sha256(command.body).hexdigest()
-    if known.answer.startswith(b"{"):  # the first release kept answers in the clear; they hold ids only
-        content = {"answer": parse_canonical(known.answer), "digest": known.digest.hex()}
-    else:
-        content = parse_canonical(at_rest.open(_place(command), known.answer))
-    if content["digest"] != digest:
+    answer, digest = kept_answer(known, at_rest)
+    if digest != sha256(command.body).hexdigest():
         raise ConflictError("this command id was used before with another body")
-    answer: Mapping[str, Any] = content["answer"]
     return answer
 
 
-def _place(command: Command) -> bytes:
+def kept_answer(known: CommandRecord, at_rest: AtRest) -> tuple[Mapping[str, Any], str]:
+    """Return the answer of a command as it is stored, and the digest (hex) of its body.
+
+    Raises:
+        VerificationError: when what is stored was changed.
+        MalformedError: when it is not of its form.
+    """
+    if known.answer.startswith(b"{"):  # the first release kept answers in the clear; they hold ids only
+        return parse_canonical(known.answer), known.digest.hex()
+    content = parse_canonical(at_rest.open(_place(known), known.answer))
+    return content["answer"], content["digest"]
+
+
+def _place(command: Command | CommandRecord) -> bytes:
     return canonical(["command", str(command.log_id), command.issuer, command.command_id])

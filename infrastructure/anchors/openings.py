@@ -65,13 +65,18 @@ def open_slot(
         raise MalformedError(f"rounds {chosen.first}..{chosen.last}: the anchor log's checkpoint holds {size} rounds")
     known = lru_cache(maxsize=_NODES)(node)
     keys = SlotKeys(secret)
-    for made in _remade(rounds, keys, chosen.first, min(chosen.last + 1, size)):
+    for made in remade(rounds, keys, chosen.first, min(chosen.last + 1, size)):
         index = made.entry.round_index
         path = inclusion_proof(known, index, size)
         yield AnchoredOpening(TlogProof(index, path, note, made.open(slot).to_extra()))
 
 
-def _remade(rounds: Rounds, keys: SlotKeys, first: int, end: int) -> Iterator[AnchorRound]:
+def remade(rounds: Rounds, keys: SlotKeys, first: int, end: int) -> Iterator[AnchorRound]:
+    """Yield rounds, made again from what their slots are committed to.
+
+    Raises:
+        VerificationError: when they do not give a stored entry.
+    """
     texts = rounds.texts(first - 1) if first else {}
     changes = rounds.changes(first, end)
     change = next(changes, None)

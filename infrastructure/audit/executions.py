@@ -136,6 +136,9 @@ def _ended(known: Known, attempt: Attempt, recorded: Recorded) -> None:
     reserved, event = attempt.execution.reserved, recorded.event
     if isinstance(event, ExecutionFaulted):
         attempt.fault = recorded
+    # What faulted may be held for good, and has no CAC: what only that rests on is dropped, most of it in bytes.
+    attempt.execution = attempt.execution.changed(appraised=None, challenge=None, released=None, completed=None)
+    attempt.entries.clear()
     workload = known.workload(reserved.workload_id, "ends of executions")
     if workload is None or workload.queued is None or workload.queued.attempt != reserved.attempt:
         return  # governance has let that attempt go on already

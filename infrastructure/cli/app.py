@@ -12,7 +12,7 @@ import sys
 import typer
 import typer.exceptions
 
-from infrastructure.cli import app_govern, app_keys, app_operate
+from infrastructure.cli import app_consistency, app_govern, app_keys, app_operate
 from infrastructure.cli.app_anchor import anchor_app, trust_app
 from infrastructure.cli.app_audit import audit_app
 from infrastructure.cli.app_feed import feed, projections_app
@@ -36,6 +36,8 @@ app.add_typer(app_operate.retry_app, name="retry")
 app.add_typer(app_operate.cac_app, name="cac")
 app.command("feed")(feed)
 app.add_typer(projections_app, name="projections")
+audit_app.command("consistency")(app_consistency.audit_consistency)
+audit_app.command("fsck")(app_consistency.audit_fsck)
 app.add_typer(audit_app, name="audit")
 app.add_typer(anchor_app, name="anchor")
 app.add_typer(trust_app, name="trust")

@@ -55,6 +55,15 @@ def audit_verify(
     revocation: Annotated[
         list[Path] | None, typer.Option("--revocation", help="Revocation of keys of this log.")
     ] = None,
+    second_opinion: Annotated[
+        bool, typer.Option("--second-opinion", help="Let merkletools find root and paths too.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, max=256, help="Processes (default: one for each core).")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option("--state", help="Private directory to keep what was found, for resuming.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -67,7 +76,9 @@ def audit_verify(
         raise typer.BadParameter("--revocation needs the recovery keys that may have signed it: --recovery-key")
     revoked = auditing.Revocations(tuple(recovery_key or ()), recovery_threshold, tuple(revocation or ()))
     max_age_s = None if max_age is None else _age_s(max_age)
-    raise typer.Exit(auditing.verify(directory, log_key or [], revoked, policy, max_age_s, acks=acks, as_json=as_json))
+    how = auditing.How(jobs, state, second_opinion)
+    keys = log_key or []
+    raise typer.Exit(auditing.verify(directory, keys, revoked, policy, max_age_s, how=how, acks=acks, as_json=as_json))
 
 
 @audit_app.command("fork-proof")

@@ -1,11 +1,12 @@
 """Commands of auditors: export, verify, replay."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.errors import LedgerError, MalformedError
+from domain.errors import MalformedError
 from domain.transparency.note import MAX_NOTE_BYTES, VerifierKey
 from infrastructure.anchors.exporting import bundle_files
 from infrastructure.audit.acks import hold_acks
@@ -16,13 +17,15 @@ from infrastructure.audit.revoked import hold_revocations
 from infrastructure.audit.verify import verify_bundle
 from infrastructure.cli.anchored_auditing import anchored_members, expectations, keys_from_outside
 from infrastructure.cli.anchoring import chosen
-from infrastructure.cli.output import GOOD, WRONG, progress, result
+from infrastructure.cli.output import GOOD, WRONG, progress, result, say
+from infrastructure.cli.resuming import audit_state, jobs_for, stated_size, work_of
 from infrastructure.cli.session import ledger_at
 from infrastructure.client.files import read_bounded
 from infrastructure.commands.loading import find_log
 from infrastructure.projector import Projector
-from infrastructure.tlog.reader import read_checkpoint
+from infrastructure.tlog.building import partial_of
 from infrastructure.tlog.revocation import Recovery
+from infrastructure.tlog.second_opinion import with_second_opinion
 from infrastructure.tlog.verdict import Verification
 
 _MAX_KEY_FILE_BYTES = 65_536
@@ -35,7 +38,10 @@ def export(
     with ledger_at(data_dir) as ledger:
         log = find_log(ledger, tenant)
         files = bundle_files(ledger, log, chosen(rounds))
-        with progress("exporting", ledger.head(log.log_id).size) as told:
+        with (
+            _taken_up_later(out),
+            progress("exporting", ledger.head(log.log_id).size) as told,
+        ):
             checkpoint = export_bundle(ledger, log.log_id, out, with_keys=with_keys, further=files, progress=told)
         vkeys = [str(key) for key in log_signer(ledger, log.log_id).verifier_keys()]
         Projector(ledger).catch_up()
@@ -43,6 +49,16 @@ def export(
     members = {"origin": checkpoint.origin, "size": checkpoint.size, "root": root, "out": str(out), "log_keys": vkeys}
     lines = [f"{checkpoint.origin} at size {checkpoint.size} in {out}", f"root     {root}", f"log key  {vkeys[0]}"]
     result(members, as_json=as_json, lines=lines)
+
+
+@contextmanager
+def _taken_up_later(out: Path) -> Iterator[None]:
+    """After an interruption say that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"interrupted; the same command goes on with what is in {partial_of(out)}")
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,15 @@ class Revocations:
         return hold_revocations(verdict, recovery, notes, anchored_round)
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """How an auditor wants it done: processes (None: as many as are worth it), state, a second implementation."""
+
+    jobs: int | None = None
+    state: Path | None = None
+    second_opinion: bool = False
+
+
 def verify(
     directory: Path,
     log_keys: Sequence[str],
@@ -69,15 +94,19 @@ def verify(
     policy: Path | None,
     max_age_s: int | None,
     *,
+    how: How,
     acks: Path | None = None,
     as_json: bool,
 ) -> int:
     """Verify a directory; return the exit code."""
     expected = expectations(policy, verifier_keys(log_keys), max_age_s)
-    with progress("verifying", _size(directory)) as told:
-        verdict = verify_bundle(directory, log_keys=keys_from_outside(expected), progress=told)
+    verdict = _verified(directory, keys_from_outside(expected), how)
     verdict, anchored = verify_anchored(directory, verdict, expected)
     verdict = revocations.hold(verdict, None if anchored is None else anchored.head_round)
+    opinion = verdict.ok and how.second_opinion
+    if opinion:
+        with progress("second opinion", verdict.size) as told:
+            verdict = with_second_opinion(directory, verdict, told)
     report = None
     if acks is not None:
         verdict, report = hold_acks(directory, verdict, acks)
@@ -93,6 +122,7 @@ def verify(
         "not_checked": list(verdict.not_checked),
         "fingerprints": list(verdict.fingerprints),
         **anchored_members(anchored),
+        **({"second_opinion": "merkletools" if opinion and verdict.ok else None} if how.second_opinion else {}),
         **({} if report is None else {"acks": report.to_json()}),
     }
     lines = _verdict_lines(verdict, root)
@@ -103,6 +133,16 @@ def verify(
         ]
     result(members, as_json=as_json, lines=lines)
     return GOOD if verdict.ok else WRONG
+
+
+def _verified(directory: Path, log_keys: Sequence[str], how: How) -> Verification:
+    size = stated_size(directory)
+    with (
+        audit_state(directory, size, how.state) as state,
+        progress("verifying", work_of(directory, size)) as told,
+    ):
+        jobs = jobs_for(size, how.jobs)
+        return verify_bundle(directory, log_keys=log_keys, progress=told, jobs=jobs, state=state)
 
 
 def replay(
@@ -175,10 +215,3 @@ def _vkeys(given: str) -> list[str]:
     if len(data) > _MAX_KEY_FILE_BYTES or not lines:
         raise MalformedError("--log-key: the file holds no verifier keys")
     return lines
-
-
-def _size(directory: Path) -> int | None:
-    try:
-        return read_checkpoint(directory).size
-    except (LedgerError, OSError, ValueError):  # only the progress bar's total: verification says what is wrong
-        return None

@@ -38,6 +38,11 @@ def check_free(out: Path) -> None:
         raise ConflictError(f"{out} exists already; name a directory that does not, or an empty one")
 
 
+def partial_of(out: Path) -> Path:
+    """Return where an export to `out` keeps what an interruption leaves."""
+    return out.parent / f".{out.name[:64]}.partial"
+
+
 @contextmanager
 def building(out: Path, *, private: bool) -> Iterator[Path]:
     """Give a directory beside `out` to fill, and move it there in one step when all went well.
@@ -51,7 +56,7 @@ def building(out: Path, *, private: bool) -> Iterator[Path]:
     try:
         check_free(out)
         out.parent.mkdir(parents=True, exist_ok=True)
-        with _scratch(out.parent / f".{out.name[:64]}.partial") as scratch:
+        with _scratch(partial_of(out)) as scratch:
             directory = scratch / "bundle"
             directory.mkdir(exist_ok=True)
             if private:

@@ -17,16 +17,19 @@ from domain.errors import LedgerError, VerificationError
 from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.note import MAX_NOTE_BYTES, Note, VerifierKey, parse_note
 from domain.transparency.proofs import verify_consistency
+from domain.transparency.tiles import TILE_WIDTH, Tile, required_tiles, split_hashes
 from infrastructure.tlog.files import read_file
 from infrastructure.tlog.foreign import check_foreign_signatures
 from infrastructure.tlog.key_chain import read_chain
 from infrastructure.tlog.layout import CHECKPOINT
 from infrastructure.tlog.own import check_signers, current_keys, trusted_keys
+from infrastructure.tlog.reader import read_leaf_tile
 from infrastructure.tlog.signing import verify_checkpoint_signature
 from infrastructure.tlog.tree import TileTree
 from infrastructure.tlog.verdict import REFUSED, SELF_CONSISTENT, VERIFIED, naming
 from infrastructure.tlog.verify import is_ours
 
+UNAUTHENTICATED = "whose log this is: the keys came with NEW; compare their fingerprints"
 _MAX_ERROR_CHARACTERS = 1000
 
 
@@ -35,7 +38,8 @@ class Extension:
     """What was found of two states of a log.
 
     `proof` leads from the older root to the newer one; `first_difference` is the first leaf index where the two
-    directories have other leaf hashes, where that is the fault and the older one's tiles are there.
+    directories have other leaf hashes, where that is the fault and the older one's tiles are there. `not_checked` is
+    what remains open where no fault was found.
     """
 
     ok: bool
@@ -46,6 +50,22 @@ class Extension:
     first_error: str | None = None
     first_difference: int | None = None
     fingerprints: tuple[str, ...] = ()
+
+    @property
+    def checked(self) -> tuple[str, ...]:
+        """Return what was checked."""
+        if not self.ok or self.older is None or self.newer is None:
+            return ()
+        proved = f"the {self.older.size} entries of OLD are the first of NEW's {self.newer.size}"
+        return ("both checkpoints are signed by keys of this log", proved)
+
+    @property
+    def not_checked(self) -> tuple[str, ...]:
+        """Return what was not checked."""
+        if not self.ok:
+            return ()
+        entries = "that either directory holds what its checkpoint says: run audit verify on it"
+        return (UNAUTHENTICATED, entries) if self.trust == SELF_CONSISTENT else (entries,)
 
 
 def prove_extension(old: Path, new: Path, *, log_keys: Sequence[str] = ()) -> Extension:
@@ -124,9 +144,10 @@ def _check_signatures(
 
 
 def _check_own(name: str, note: Note, checkpoint: Checkpoint, keys: Sequence[VerifierKey]) -> None:
-    with naming(f"{name}: {CHECKPOINT}"):
+    named = f"{name}: {CHECKPOINT}"
+    with naming(named):
         Checkpoint.parse(note.text)
-        check_signers(CHECKPOINT, note, tuple(keys))
+        check_signers(named, note, tuple(keys))
         for key in keys:
             verify_checkpoint_signature(note, key, checkpoint)
 
@@ -140,14 +161,16 @@ def _proof(old: Path, new: Path, older: Checkpoint, newer: Checkpoint) -> tuple[
     try:
         verify_consistency(older.size, newer.size, proof, older.root, newer.root)
     except VerificationError as error:
-        raise _explained(old, tree, older.size, error) from None
+        raise _explained(old, new, older, newer, error) from None
     return proof
 
 
-def _explained(old: Path, tree: TileTree, size: int, error: VerificationError) -> _DifferenceError:
+def _explained(
+    old: Path, new: Path, older: Checkpoint, newer: Checkpoint, error: VerificationError
+) -> _DifferenceError:
     """Return the error that says from where on the two differ, as far as the older one's tiles tell."""
     try:
-        index = _first_difference(TileTree(old, size), tree, size)
+        index = _first_difference(old, older.size, new, newer.size)
     except LedgerError:
         return _DifferenceError(
             f"NEW does not extend OLD: {error}; OLD's tiles are not there to say from where on", None
@@ -158,6 +181,13 @@ def _explained(old: Path, tree: TileTree, size: int, error: VerificationError) -
     return _DifferenceError(f"NEW does not extend OLD: they differ from entry {index} on", index)
 
 
-def _first_difference(older: TileTree, newer: TileTree, size: int) -> int | None:
+def _first_difference(old: Path, size: int, new: Path, new_size: int) -> int | None:
     """Return the first leaf index whose hashes differ."""
-    return next((leaf for leaf in range(size) if older.leaf_hash(leaf) != newer.leaf_hash(leaf)), None)
+    for tile in required_tiles(size, 0):
+        longer = Tile(0, tile.index, min(new_size - tile.index * TILE_WIDTH, TILE_WIDTH))
+        older = read_leaf_tile(old, tile)
+        newer = read_leaf_tile(new, longer)[: len(older)]
+        if older != newer:
+            pairs = zip(split_hashes(older), split_hashes(newer), strict=True)
+            return tile.index * TILE_WIDTH + next(at for at, (left, right) in enumerate(pairs) if left != right)
+    return None

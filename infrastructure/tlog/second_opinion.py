@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from infrastructure.tlog.files import exists
 from infrastructure.tlog.layout import TILES
 from infrastructure.tlog.reader import read_checkpoint, read_entries, read_leaf_tile
 from infrastructure.tlog.tree import TileTree
+from infrastructure.tlog.verdict import REFUSED, Verification, naming
 
 _BLOCK = 1 << 18
 _PATHS = 20
@@ -58,6 +60,20 @@ def second_opinion(path: Path, progress: Progress | None = None) -> str:
         raise VerificationError(f"checkpoint: merkletools finds the root {root.hex()}, not {checkpoint.root.hex()}")
     _check_paths(path, checkpoint, paths)
     return f"merkletools, a second implementation, finds the same root and the same {len(paths)} paths"
+
+
+def with_second_opinion(path: Path, verdict: Verification, progress: Progress | None = None) -> Verification:
+    """Add the second opinion to the verdict on a directory; where the two disagree, the log is not verified.
+
+    Raises:
+        UnavailableError: when merkletools is not installed.
+    """
+    if not verdict.ok:
+        return verdict
+    try:
+        return replace(verdict, checked=(*verdict.checked, second_opinion(path, progress)))
+    except VerificationError as error:
+        return replace(verdict, ok=False, trust=REFUSED, first_error=f"second opinion: {error}", checked=())
 
 
 def _merkletools() -> Any:
@@ -112,6 +128,7 @@ def _tree(tools: Any, hashes: Iterable[bytes], wanted: _Wanted) -> bytes:
 def _check_paths(path: Path, checkpoint: Checkpoint, paths: dict[int, list[bytes]]) -> None:
     tree = TileTree(path, checkpoint.size)
     for index, found in paths.items():
-        verify_inclusion(tree.leaf_hash(index), index, checkpoint.size, found, checkpoint.root)
+        with naming(f"entry {index}"):
+            verify_inclusion(tree.leaf_hash(index), index, checkpoint.size, found, checkpoint.root)
         if tree.inclusion(index) != tuple(found):
             raise VerificationError(f"entry {index}: merkletools finds another path than the tiles give")

@@ -1,0 +1,1 @@
+"""Checks a live database against itself, its published logs and its floors, and changes nothing."""
