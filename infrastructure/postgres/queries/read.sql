@@ -117,7 +117,7 @@ FROM (
     SELECT leaf_index, stream_id, version, topic, state, leaf_hash,
            sum(octet_length(state)) OVER (ORDER BY leaf_index) - octet_length(state) AS before
     FROM ledger.stored_events
-    WHERE tenant_id = %(log_id)s AND leaf_index >= %(first)s AND leaf_index < %(first)s + %(limit)s
+    WHERE tenant_id = %(log_id)s AND leaf_index >= %(first)s AND leaf_index < %(first)s::bigint + %(limit)s
 ) AS e
 WHERE before < %(bytes)s
 ORDER BY leaf_index;
@@ -133,12 +133,12 @@ FROM (
         SELECT leaf_index, stream_id, version, topic, state, leaf_hash FROM ledger.stored_events
         WHERE tenant_id = f.log_id
           AND leaf_index >= f.first_index + greatest(0, %(first)s - f.first_notification_id)
-          AND leaf_index < f.first_index + least(f.count, %(first)s + %(limit)s - f.first_notification_id)
+          AND leaf_index < f.first_index + least(f.count, %(first)s::bigint + %(limit)s - f.first_notification_id)
         OFFSET 0
     ) AS e
     WHERE f.first_notification_id >= coalesce((SELECT max(first_notification_id) FROM ledger.feed
                                                WHERE first_notification_id <= %(first)s), 0)
-      AND f.first_notification_id < %(first)s + %(limit)s
+      AND f.first_notification_id < %(first)s::bigint + %(limit)s
 ) AS e
 WHERE before < %(bytes)s
 ORDER BY id;
