@@ -32,6 +32,8 @@ tests: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@$(PY) -m scripts.bench append
+	@$(PY) -m scripts.bench proofs
+	@$(PY) -m scripts.bench audit
 
 soak: .venv/dev.stamp
 	@HYPOTHESIS_PROFILE=soak $(PY) -m pytest -n 2 -m "slow or not slow"
