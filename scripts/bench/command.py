@@ -14,12 +14,13 @@ from typing import NoReturn
 
 from domain.errors import LedgerError, UnavailableError
 from scripts.bench.append.benchmark import APPEND
+from scripts.bench.audit.benchmark import AUDIT
 from scripts.bench.benchmark import ALL, Benchmark, Measured, Options, together
 from scripts.bench.growth.benchmark import GROWTH
 from scripts.bench.proofs.benchmark import PROOFS
 from scripts.bench.report import as_json, print_table
 
-BENCHMARKS: Mapping[str, Benchmark] = {benchmark.name: benchmark for benchmark in (APPEND, PROOFS, GROWTH)}
+BENCHMARKS: Mapping[str, Benchmark] = {benchmark.name: benchmark for benchmark in (APPEND, PROOFS, AUDIT, GROWTH)}
 """The closed list, by what stands before the dot of their metrics' ids."""
 
 GOOD, WRONG, USAGE, UNAVAILABLE = 0, 1, 64, 69
