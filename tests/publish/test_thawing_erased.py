@@ -10,8 +10,12 @@ import pytest
 from domain.errors import RefusedError
 from domain.message import Sealed
 from domain.time import DAY_MS
+from infrastructure.anchors.publisher import AnchorPublisher
+from infrastructure.anchors.rounds import Rounds
+from infrastructure.anchors.witnesses import NOBODY
 from infrastructure.audit.export import export_bundle
 from infrastructure.audit.verify import verify_bundle
+from infrastructure.cli.anchoring import thaw_anchors
 from infrastructure.commands.log_keys import rotate_log_key
 from infrastructure.decider import Decider
 from infrastructure.erasure import destroy_keys
@@ -136,3 +140,24 @@ def test_it_comes_back_a_second_time(made: Machine) -> None:
     (thawed,) = made.thaw()
     assert (thawed.origin, thawed.sealed) == (other.tenant.origin, False)
     goes_on(made, gone, other)
+
+
+def test_the_anchor_log_is_thawed_while_logs_are_missing(made: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = made.cell
+    cell.join("Alpha")
+    made.publish()
+    AnchorPublisher(cell.ledger, NOBODY).turn()
+    old = made.backup()
+    gone = cell.join("GoneDAO")
+    gone.adopt()
+    erase(made, gone)
+    lost = AnchorPublisher(cell.ledger, NOBODY).turn().made
+    assert lost is not None
+    cell.ledger.close()
+    monkeypatch.setenv("LEDGER_DATABASE_URL", made.server.conninfo(old))
+    thaw_anchors(cell.folder / "data", None, as_json=True)
+    made.open(old, thawing=True)
+    assert [one.entry for one in Rounds(cell.ledger.datastore).read(0, 9)][-1] == lost.entry
+    made.thaw()
+    made.open(old)
+    assert AnchorPublisher(cell.ledger, NOBODY).turn().published.size == lost.index + 2
