@@ -238,7 +238,8 @@ def open_ledger(
 ) -> Ledger:
     """Open the ledger of a data directory, starting its embedded database where no other is configured.
 
-    Logs whose database does not hold what was signed of them are frozen first; whoever thaws them leaves that out.
+    Logs whose database does not hold what was signed of them are frozen first, and again before anything is appended
+    over a new connection: a backup may have been restored meanwhile. Whoever thaws them leaves that out.
 
     Raises:
         LedgerError: when database or keyring can't be opened; the text says what to do.
@@ -250,6 +251,7 @@ def open_ledger(
     try:
         if not thawing:
             check_floors(ledger)
+            ledger.datastore.appends.guard = lambda: check_floors(ledger)
     except BaseException:
         ledger.close()
         raise

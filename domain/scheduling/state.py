@@ -2,7 +2,8 @@
 
 Invariants:
 - `fold` is total and deterministic; two folds of the same views have the same digest at every prefix.
-- A slot of a node is taken by `placed` and given back by `freed` (reset or abandoned), never earlier.
+- A slot of a node is taken by `placed` and given back by `freed` (reset or abandoned), never earlier; of a tenant whose
+  keys are gone also by `erased`, where it was restored from a time before it came to rest.
 - Decision time is the greatest instant folded so far: a clock that steps back does not move it.
 
 The object is an accumulator owned by one decider; nobody else changes it. Everything it hands out is frozen.
@@ -321,6 +322,20 @@ def _when_policy(state: Scheduling, view: View) -> None:
     state.policies[view["slot"]] = (view["number"], Policy.model_validate_json(canonical(view["policy"])))
 
 
+def _when_erased(state: Scheduling, view: View) -> None:
+    """Let go of what a tenant still holds whose keys are gone: nothing can be decided for it.
+
+    It holds nothing when they go. But a database that was restored from before then knows how it ended no more.
+    """
+    slot = view["erased"]
+    for table in (state.waiting, state.again, state.unsettled):
+        for key in [key for key in table if key[0] == slot]:
+            del table[key]
+    for name in [name for name, live in state.live.items() if live.slot == slot]:
+        del state.live[name]
+        state.over.discard(name)
+
+
 def _when_genesis(state: Scheduling, view: View) -> None:
     state.host = view["host"]
 
@@ -331,6 +346,7 @@ def _when_levels(state: Scheduling, view: View) -> None:
 
 _HANDLERS = {
     "genesis": _when_genesis,
+    "erased": _when_erased,
     "levels": _when_levels,
     "node": _when_node,
     "drained": lambda state, view: state.drained.add(view["node"]),

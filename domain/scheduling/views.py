@@ -63,6 +63,11 @@ def _(event: platform.Ticked) -> dict[str, Any]:
 
 
 @_members.register
+def _(event: platform.KeyDestroyed) -> dict[str, Any]:
+    return {"kind": "erased", "erased": event.slot}
+
+
+@_members.register
 def _(event: nodes.NodeEnrolled) -> dict[str, Any]:
     return {"kind": "node", "facts": event.facts.model_dump(mode="json")}
 

@@ -112,7 +112,7 @@ def witnesses(data_dir: Path, *, as_json: bool) -> None:
 
 def thaw_anchors(data_dir: Path, source: Path | None, *, as_json: bool) -> None:
     """Thaw the anchor log."""
-    with ledger_at(data_dir) as ledger, anchors_locked(ledger):
+    with ledger_at(data_dir, thawing=True) as ledger, anchors_locked(ledger):
         origin = anchor_log_origin(ledger)
         thawed = thaw(
             Rounds(ledger.datastore),

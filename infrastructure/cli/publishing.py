@@ -79,8 +79,12 @@ def thaw(data_dir: Path, tenant: str | None, source: Path | None, *, without_pay
             thawed = thaw_logs(ledger, copies, without_payloads=without_payloads, progress=told) if copies else []
         left = [log.origin for log in frozen if log.log_id not in {log_id for log_id, _, _ in copies}]
     missing = sum(one.payloads_missing for one in thawed)
-    lines = [f"{one.origin}  {one.entries} entries came back, size {one.size}" for one in thawed]
-    lines += [f"{origin}  stays frozen: there is no copy of it, or its keys are gone" for origin in left]
+    lines = [
+        f"{one.origin}  {one.entries} entries came back, size {one.size}"
+        + ("; its keys were destroyed: nobody can read them" if one.sealed else "")
+        for one in thawed
+    ]
+    lines += [f"{origin}  stays frozen: there is no copy of it, or its keys are lost" for origin in left]
     if missing:
         lines.append(f"{missing} payloads are lost: what rests on them can't be carried out")
     members = {"thawed": [asdict(one) for one in thawed], "still_frozen": left, "payloads_missing": missing}

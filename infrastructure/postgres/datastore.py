@@ -8,15 +8,17 @@ Invariants:
 - A connection whose server went away while it lay idle is not handed out: after a restart the next use succeeds.
 - A server that is away is asked every second, and lost connections are passed over at once. [psycopg's pool doubles its
   pauses for both: a server that was away for a minute would be away for two, and ten lost connections for half of one.]
+- Nothing is written over a new connection before whoever set a guard had a look at where it leads.
 - Waiting for a lock ends (10 s): the library's default waits for ever.
 """
 
 import contextlib
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 import psycopg
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
@@ -101,6 +103,28 @@ class RoleDatastore(PostgresDatastore):
         """Do nothing: the library's composite types are not used, so no connection is opened to look for them."""
 
 
+class AppendDatastore(RoleDatastore):
+    """Connections that write entries. A new one may lead to another database than the one before [a backup, restored].
+
+    Attributes:
+        guard: asked before a connection is used first; what it raises is raised to whoever wanted to write.
+    """
+
+    def __init__(self, conninfo: str, *, most_connections: int) -> None:
+        super().__init__(conninfo, Role.APPEND, most_connections=most_connections)
+        self.guard: Callable[[], object] | None = None
+        self._known: WeakSet[psycopg.Connection[Any]] = WeakSet()
+
+    @contextlib.contextmanager
+    def get_connection(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """Lend a connection that the guard has let pass."""
+        with super().get_connection() as connection:
+            if self.guard is not None and connection not in self._known:
+                self.guard()
+                self._known.add(connection)
+            yield connection
+
+
 class LedgerDatastore(RoleDatastore):
     """The connections of one process: its own are the cell's, for reads and read models.
 
@@ -118,7 +142,7 @@ class LedgerDatastore(RoleDatastore):
         self, conninfo: str, tenant_conninfo: str | None = None, *, most_connections: int = _MOST_CONNECTIONS
     ) -> None:
         super().__init__(conninfo, Role.CELL, most_connections=most_connections)
-        self.appends = RoleDatastore(conninfo, Role.APPEND, most_connections=most_connections)
+        self.appends = AppendDatastore(conninfo, most_connections=most_connections)
         self.tenants = RoleDatastore(tenant_conninfo or conninfo, Role.TENANT, most_connections=most_connections)
 
     def check(self) -> None:

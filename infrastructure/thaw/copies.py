@@ -18,7 +18,7 @@ from infrastructure.keys.sealing import Sealer
 from infrastructure.logbook import Logbook
 from infrastructure.postgres.publication import LogHead
 from infrastructure.postgres.records import Log
-from infrastructure.publish.floors import described
+from infrastructure.publish.floors import described, floor_name
 from infrastructure.publish.freezing import lost
 from infrastructure.publish.logs import signer_of_generation
 from infrastructure.publish.places import floors_of
@@ -96,14 +96,20 @@ def signed_checkpoint(book: Logbook, log: Log, tiles: TileDirectory) -> Checkpoi
 def identify(book: Logbook, floor: Checkpoint, tiles: TileDirectory) -> UUID:
     """Return the id of a log that the database does not have: whose keys open its first entry.
 
+    A log whose data keys were destroyed is the one whose keys have signed the copy's checkpoint: those stay.
+
     Raises:
         RefusedError: when the keyring has no such keys, or the log never had an entry.
     """
     if floor.size == 0:
         raise RefusedError(f"{floor.origin} never had an entry, and the database lost it: remove its floor")
-    entry = tiles.tree(floor.size).entry(0)
+    entry, slot = tiles.tree(floor.size).entry(0), int(floor_name(floor.origin))
     for log_id in book.keyring.log_ids():
         keys = book.keyring.get(log_id)
+        if keys.erased:
+            if signed_checkpoint(book, Log(log_id, slot, floor.origin), tiles) is not None:
+                return log_id
+            continue
         if not keys.data_keys:
             continue
         try:
@@ -112,7 +118,10 @@ def identify(book: Logbook, floor: Checkpoint, tiles: TileDirectory) -> UUID:
             continue
         if first.stream_id == log_id:  # a log begins with its own stream
             return log_id
-    raise RefusedError(f"the keyring has no keys that open {floor.origin}: restore the keyring first")
+    raise RefusedError(
+        f"the keyring has no keys that open {floor.origin}, nor any that were destroyed and have signed its copy: "
+        "restore the keyring first"
+    )
 
 
 def _check_copy(head: LogHead, tiles: TileDirectory, trees: list[Checkpoint], size: int) -> None:

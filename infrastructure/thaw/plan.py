@@ -20,7 +20,7 @@ def frozen_logs(book: Logbook, source: Path | None = None) -> list[Log]:
     """Freeze what has to be frozen, and return all frozen logs, by slot.
 
     Logs that the database does not have any more are made again, empty: slot and origin are their floor's, the id is
-    that whose keys open the first entry of their copy.
+    that whose keys open the first entry of their copy, or have signed it.
 
     Raises:
         RefusedError: when the keyring lacks the keys of such a log.
@@ -39,7 +39,9 @@ def frozen_logs(book: Logbook, source: Path | None = None) -> list[Log]:
 
 
 def copies_of(book: Logbook, logs: Sequence[Log], source: Path | None) -> list[tuple[UUID, TileDirectory, bool]]:
-    """Return the copies of these logs, as `thaw` takes them; those are left out that have none, or whose keys are gone.
+    """Return the copies of these logs, as `thaw` takes them; those are left out that have none, or whose keys are lost.
+
+    Destroyed data keys are not lost ones: what signs for such a log is there, and its entries come back sealed.
 
     Raises:
         RefusedError: when none is left.
@@ -73,6 +75,7 @@ def copy_of(book: Logbook, log: Log, source: Path | None) -> tuple[TileDirectory
 
 def _has_keys(book: Logbook, log: Log) -> bool:
     try:
-        return bool(book.keyring.get(log.log_id).data_keys)
+        book.keyring.get(log.log_id)
     except UnknownError:
         return False
+    return True

@@ -10,6 +10,10 @@ feed; within each log nothing does. For the decider this means: all that it deci
 was; but of two workloads of different tenants that wait and arrived within that span, the other one may now count as
 first. The trace of decisions of rounds before the loss can't be computed again from the new order.
 
+Of a log whose data keys were destroyed the entries come back sealed (infrastructure.thaw.sealed). They come first:
+their instants can't be read, and nothing is decided because of them. What a restored scheduler still holds for that
+tenant goes when it folds the platform log's KeyDestroyed, which comes back with that log.
+
 Invariants:
 - One transaction: everything comes back or nothing; it commits only if every head is the one that was computed.
 - Nobody signs for these logs meanwhile, and nobody appends until all of it is done.
@@ -36,11 +40,13 @@ from infrastructure.mapper import NOT_STORED
 from infrastructure.postgres.importing import Import, importing
 from infrastructure.postgres.publication import KeyNoteRow, Publications
 from infrastructure.postgres.records import LoggedEvent, Payload
+from infrastructure.postgres.views import Views
 from infrastructure.publish.freezing import freeze_log
 from infrastructure.publish.places import floors_of
 from infrastructure.publish.tile_directory import TileDirectory
 from infrastructure.thaw.copies import Copy, examine
 from infrastructure.thaw.restored import commands_of, payloads_of
+from infrastructure.thaw.sealed import kept_notes, sealed_records
 from infrastructure.transactions import Command, command_record
 
 _RUN = 500
@@ -51,12 +57,13 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Thawed:
-    """A log that goes on: how many entries came back, its size now, and payloads that no copy had."""
+    """A log that goes on: how many entries came back, its size now, payloads that no copy had, whether it is erased."""
 
     origin: str
     entries: int
     size: int
     payloads_missing: int
+    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +111,16 @@ def thaw(
         for copy in examined:
             if copy.signed is not None:
                 publications.found(copy.log.log_id, copy.signed)
+            if book.erased(copy.log.log_id):
+                Views(book.datastore).drop(copy.log.log_id)  # which the backup still had
             floors.thaw(copy.log.origin)
             publications.thaw(copy.log.log_id)
-    return [
-        Thawed(copy.log.origin, copy.missing, copy.target.size, missing.get(copy.log.log_id, 0)) for copy in examined
-    ]
+    return [_thawed(book, copy, missing.get(copy.log.log_id, 0)) for copy in examined]
+
+
+def _thawed(book: Logbook, copy: Copy, payloads_missing: int) -> Thawed:
+    sealed = book.erased(copy.log.log_id)
+    return Thawed(copy.log.origin, copy.missing, copy.target.size, payloads_missing, sealed=sealed)
 
 
 def _import(
@@ -122,7 +134,8 @@ def _import(
         for log_id, run in itertools.groupby(items, key=lambda item: item.copy.log.log_id):
             while taken := list(itertools.islice(run, _RUN)):
                 landing.add(log_id, [_stored(item) for item in taken])
-                missing[log_id] = missing.get(log_id, 0) + _beside(book, landing, taken)
+                if not book.erased(log_id):
+                    missing[log_id] = missing.get(log_id, 0) + _beside(book, landing, taken)
                 done += len(taken)
                 if progress is not None:
                     progress(done)
@@ -132,6 +145,9 @@ def _import(
                 "them; or use --without-payloads, if what rests on them may stay undone"
             )
         for copy in copies:
+            if book.erased(copy.log.log_id):
+                for row in kept_notes(book, copy):
+                    landing.add_key_note(copy.log.log_id, row)
             if landing.heads[copy.log.log_id] != copy.target:
                 raise VerificationError(f"{copy.tiles.path} changed while it was read; nothing was imported")
     return missing
@@ -139,6 +155,10 @@ def _import(
 
 def _items(book: Logbook, copy: Copy) -> Iterator[Item]:
     """Yield a copy's missing entries, opened. Their instants never fall, so that merging keeps each log's order."""
+    if book.erased(copy.log.log_id):
+        for entry, record in sealed_records(book, copy):
+            yield Item(record.at_ms, copy, entry, record)
+        return
     at_ms = 0
     for entry in copy.tiles.tree(copy.target.size).entries(copy.head.size):
         record = book.read_entry(copy.log.log_id, entry)

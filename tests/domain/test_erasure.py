@@ -6,7 +6,9 @@ from domain.canonical import canonical
 from domain.errors import ConflictError, NotAuthorisedError, RefusedError
 from domain.executions.decisions import authorize_retry
 from domain.executions.holds import open_holds
+from domain.identifiers import erasure_stream
 from domain.message import Event, Sealed, topics
+from domain.platform.events import KeyDestroyed
 from domain.scheduling.state import Scheduling
 from domain.scheduling.views import view_of
 from domain.tenants import events as tenants
@@ -24,7 +26,7 @@ from domain.time import DAY_MS, rfc3339
 from domain.workloads.decisions import submit_workload
 from domain.workloads.events import WorkloadDenied
 from tests.domain import samples
-from tests.domain.cell import Cell, log_of
+from tests.domain.cell import PLATFORM, Cell, log_of
 from tests.domain.people import signed, submission, tenant
 from tests.domain.samples import NOW, node
 from tests.domain.test_scheduling_cases import A, B, submit
@@ -180,6 +182,32 @@ def test_after_a_withdrawal_work_is_placed_again() -> None:
     cell.record(A, log_of(A), tenants.ErasureWithdrawn(statements=()))
     submit(cell, 1, A)
     assert cell.state.live
+
+
+def destroyed(slot: int) -> KeyDestroyed:
+    return KeyDestroyed(slot=slot, size=1, root=samples.hexed(1), round=None)
+
+
+def test_with_the_key_goes_what_a_restored_history_still_holds_for_the_tenant() -> None:
+    cell = cell_of_two()
+    submit(cell, 1, A), submit(cell, 2, A), submit(cell, 3, B)
+    assert [live.slot for live in cell.state.live.values()] == [A]
+    cell.record(PLATFORM, erasure_stream(A), destroyed(A))
+    cell.settle()
+    assert cell.state.at_rest(A)
+    assert [live.slot for live in cell.state.live.values()] == [B]
+    told = len(cell.events_of(A))
+    cell.advance(DAY_MS)
+    assert len(cell.events_of(A)) == told, "nothing is decided for it any more"
+
+
+def test_a_key_that_goes_when_its_tenant_is_at_rest_changes_nothing() -> None:
+    cell = cell_of_two()
+    submit(cell, 1, B), submit(cell, 2, B)
+    before = cell.state.dump()
+    cell.record(PLATFORM, erasure_stream(A), destroyed(A))
+    changed = {name for name, value in cell.state.dump().items() if canonical(value) != canonical(before[name])}
+    assert changed <= {"inputs", "seen", "versions"}
 
 
 def test_what_can_not_be_read_any_more_moves_its_stream_on_and_changes_nothing_else() -> None:

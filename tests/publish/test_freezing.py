@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
-from domain.errors import LedgerError
+from domain.errors import LedgerError, RefusedError
 from infrastructure.postgres.cluster import SUPERUSER
-from infrastructure.postgres.publication import Publications
+from infrastructure.postgres.publication import LogHead, Publications
 from infrastructure.postgres.records import FrozenLogError, Log
 from infrastructure.publish.floors import Floors
 from infrastructure.publish.freezing import check_floors, freeze_log, lost
@@ -17,6 +19,7 @@ from infrastructure.publish.logs import publish_log
 from infrastructure.publish.places import floors_of, tiles_of
 from tests.commands.cell import Cell, founded
 from tests.database import TestServer, postgres
+from tests.publish.restoring import Machine, machine
 
 __all__ = ["postgres"]
 
@@ -193,3 +196,72 @@ def test_what_was_really_lost_is_frozen_under_the_lock_of_who_signs(opened: tupl
     assert "may have been signed" in (floors.frozen(log.origin) or "")
     with pytest.raises(FrozenLogError):
         member.adopt()
+
+
+@pytest.fixture
+def exchanged(postgres: TestServer, tmp_path: Path) -> Iterator[tuple[Machine, Callable[[str], None]]]:
+    """A machine, and what puts another database in the place of its own, under the open ledger."""
+    with machine(postgres, tmp_path) as made:
+
+        def exchange(copy: str) -> None:
+            with psycopg.connect(postgres.conninfo("postgres", SUPERUSER), autocommit=True) as admin:
+                for old, new in ((made.name, f"{made.name}_away"), (copy, made.name)):
+                    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+                    admin.execute(end, (old,))
+                    admin.execute(SQL("ALTER DATABASE {} RENAME TO {}").format(Identifier(old), Identifier(new)))
+
+        yield made, exchange
+
+
+def test_a_database_that_is_exchanged_under_an_open_ledger_takes_no_append(
+    exchanged: tuple[Machine, Callable[[str], None]],
+) -> None:
+    made, exchange = exchanged
+    member, other = made.cell.join("Alpha"), made.cell.join("Beta")
+    made.publish()
+    old = made.backup()
+    member.adopt()
+    made.publish()
+    size = made.cell.ledger.head(member.log_id).size
+    exchange(old)
+    assert made.cell.ledger.head(member.log_id).size == size - 1
+    with pytest.raises(FrozenLogError, match="may have been signed"):
+        member.adopt()
+    assert made.cell.ledger.head(member.log_id).size == size - 1
+    other.adopt()
+
+
+def test_a_database_that_lacks_a_log_takes_nothing_at_all_from_an_open_ledger(
+    exchanged: tuple[Machine, Callable[[str], None]],
+) -> None:
+    made, exchange = exchanged
+    member = made.cell.join("Alpha")
+    old = made.backup()
+    made.cell.join("Beta")
+    made.publish()
+    exchange(old)
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="log thaw --all"):
+            member.adopt()
+
+
+def test_the_floors_are_held_against_the_database_once_for_each_connection(
+    exchanged: tuple[Machine, Callable[[str], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _ = exchanged
+    looked: list[Publications] = []
+    member = made.cell.join("Alpha")
+    real = Publications.log_heads
+
+    def noted(self: Publications) -> list[LogHead]:
+        looked.append(self)
+        return real(self)
+
+    monkeypatch.setattr(Publications, "log_heads", noted)
+    member.adopt()
+    assert looked == []
+    with psycopg.connect(made.server.conninfo("postgres", SUPERUSER), autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (made.name,))
+    for _ in range(8):  # the pool lends its connections in turn
+        member.adopt()
+    assert 1 <= len(looked) < 4
