@@ -61,6 +61,10 @@ class Expected:
         """Return the key of a log's slot, where the auditor has it."""
         return self.trust.slot_key if self.trust is not None and self.trust.origin == origin else None
 
+    def acknowledgement_key(self, origin: str | None) -> bytes | None:
+        """Return the key of a log's acknowledgements, where the auditor has it."""
+        return self.trust.acknowledgement_key if self.trust is not None and self.trust.origin == origin else None
+
     def log_keys(self, origin: str) -> tuple[VerifierKey, ...]:
         """Return the keys from outside that are named for a log.
 
@@ -81,8 +85,9 @@ class Anchored:
     """What the anchor log says of a bundle.
 
     `covered` counts the entries, of `size`, that its last round vouches for. `head_round` is the first round that
-    commits to the bundle's own checkpoint, `rotation_rounds` the first that holds the entry about each later generation
-    of its keys: only where independent witnesses vouch for the rounds, under keys of the anchor log from outside.
+    commits to the bundle's own checkpoint, `covered_round` the last that commits to a part of it, `rotation_rounds` the
+    first that holds the entry about each later generation of its keys: only where independent witnesses vouch for the
+    rounds, under keys of the anchor log from outside.
     """
 
     history: str
@@ -90,6 +95,7 @@ class Anchored:
     size: int
     witnessing: Witnessing
     head_round: int | None = None
+    covered_round: int | None = None
     rotation_rounds: Mapping[int, int] = field(default_factory=dict)
     fork: ForkProof | None = None
 
@@ -142,8 +148,11 @@ def _verified(
     if signed is not None:
         judge(signed.note, signed.verify(audit.anchors, judge))
     anchored = Anchored(str(found), found.covered_size, audit.size, _witnessing(found, audit))
-    if anchored.witnessing.independent and audit.keys_from_outside:
-        anchored = replace(anchored, head_round=firsts.head_round, rotation_rounds=firsts.rotation_rounds)
+    if found.runs and judge.witnessing.independent and audit.keys_from_outside:
+        last = found.runs[-1][1]
+        anchored = replace(
+            anchored, head_round=firsts.head_round, covered_round=last, rotation_rounds=firsts.rotation_rounds
+        )
     if expected.max_age_s is not None:
         _require_fresh(found, judge, anchored, expected)
         require_young(path, origin, range(anchored.covered, audit.size), expected.now_unix_s, expected.max_age_s)
