@@ -4,7 +4,8 @@ Invariants:
 - An acknowledgement counts only under the log's own key of acknowledgements, for this origin, with a path to its signed
   root. What fails there is refused by its file's name, and proves nothing against the log.
 - Lost is an event whose place the log covers with something else, or whose round has passed while the log does not
-  reach its place. One that is not due yet is counted, and no more.
+  reach its place. One that is not due yet is counted, and no more. Without a round nobody can tell, and that is said.
+- Where the key is known from outside, a bundle that brings another one is refused.
 - The bundle was verified before: its tiles are the tree that its signed checkpoint states. Memory is constant but for
   what was lost or refused.
 """
@@ -46,10 +47,14 @@ class LostWrite:
 
 @dataclass(frozen=True, slots=True)
 class AckReport:
-    """What a directory of acknowledgements says of a log."""
+    """What a directory of acknowledgements says of a log.
+
+    `not_due` are events past its end whose round has not come yet, `untold` those of which no round is known to say so.
+    """
 
     found: int
     not_due: int
+    untold: int
     lost: tuple[LostWrite, ...]
     refused: tuple[str, ...]
 
@@ -61,7 +66,8 @@ class AckReport:
     def to_json(self) -> dict[str, Any]:
         """Return its members for `--json`."""
         lost = [{**asdict(one), "jti": one.jti or None} for one in self.lost]
-        return {"found": self.found, "not_due": self.not_due, "lost": lost, "refused": list(self.refused)}
+        counts = {"found": self.found, "not_due": self.not_due, "untold": self.untold}
+        return {**counts, "lost": lost, "refused": list(self.refused)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ def check_acks(directory: Path, tree: AckedTree, key: bytes) -> AckReport:
         MalformedError: when the directory can't be read, or holds none.
         VerificationError: when the tree's own files are not what was verified.
     """
-    found = not_due = 0
+    found = beyond = 0
     lost: list[LostWrite] = []
     refused: list[str] = []
     for name in _names(directory):
@@ -118,8 +124,9 @@ def check_acks(directory: Path, tree: AckedTree, key: bytes) -> AckReport:
         elif event.leaf_index < tree.size:
             found += 1
         else:
-            not_due += 1
-    return AckReport(found, not_due, tuple(lost), tuple(refused))
+            beyond += 1
+    not_due, untold = (0, beyond) if tree.covered_round is None else (beyond, 0)
+    return AckReport(found, not_due, untold, tuple(lost), tuple(refused))
 
 
 def hold_acks(
@@ -132,7 +139,8 @@ def hold_acks(
         verdict: what its verification said.
         directory: of acknowledgements.
         key: of the log's acknowledgements, from outside; None takes the one in the bundle, which the log's keys sign.
-        covered_round: the last round of the anchor log that was verified with the bundle; None where none was.
+        covered_round: the last round of the anchor log that was verified with the bundle, and for which independent
+            witnesses vouch; None where none was.
 
     Raises:
         MalformedError: as `check_acks`.
@@ -140,7 +148,7 @@ def hold_acks(
     if not verdict.ok or verdict.origin is None or verdict.size is None:
         return verdict, None
     try:
-        public = _bundle_key(bundle) if key is None else key
+        public = _known_key(bundle, key)
         tree = AckedTree(verdict.origin, verdict.size, bundle_leaves(bundle, verdict.size), covered_round)
         report = check_acks(directory, tree, public)
     except VerificationError as error:
@@ -148,10 +156,15 @@ def hold_acks(
     if not report.ok:
         return _refused(verdict, str(report.lost[0]) if report.lost else report.refused[0]), report
     checked = (*verdict.checked, f"{report.found} acknowledged events lie where they were acknowledged")
-    not_checked = verdict.not_checked
+    not_checked = [*verdict.not_checked]
     if report.not_due:
-        not_checked = (*not_checked, f"{report.not_due} acknowledged events that are not due yet")
-    return replace(verdict, checked=checked, not_checked=not_checked), report
+        not_checked.append(f"{report.not_due} acknowledged events that are not due yet")
+    if report.untold:
+        not_checked.append(
+            f"{report.untold} acknowledged events past the bundle's end: whether they were due could not be told: no "
+            "independently witnessed round of the anchor log is known"
+        )
+    return replace(verdict, checked=checked, not_checked=tuple(not_checked)), report
 
 
 def bundle_leaves(bundle: Path, size: int) -> LeafAt:
@@ -169,13 +182,18 @@ def bundle_leaves(bundle: Path, size: int) -> LeafAt:
     return leaf_at
 
 
-def _bundle_key(bundle: Path) -> bytes:
+def _known_key(bundle: Path, outside: bytes | None) -> bytes:
     if not exists(bundle, KEY_FILE):
+        if outside is not None:
+            return outside
         raise VerificationError(f"{KEY_FILE}: not in this bundle: the key of acknowledgements must come from outside")
     try:
-        return parse_ack_key(read_file(bundle, KEY_FILE, MAX_FILE_BYTES))
+        brought = parse_ack_key(read_file(bundle, KEY_FILE, MAX_FILE_BYTES))
     except MalformedError as error:
         raise VerificationError(f"{KEY_FILE}: {error}") from None
+    if outside is not None and outside != brought:
+        raise VerificationError(f"{KEY_FILE}: not the key of acknowledgements that is known from outside")
+    return brought
 
 
 def _names(directory: Path) -> list[str]:

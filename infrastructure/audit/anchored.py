@@ -4,7 +4,9 @@ Invariants:
 - It comes after the bundle's own verification, and can only take away from its verdict.
 - With a policy, the log's and the anchor log's keys must be those of the policy. Without one the anchor log's keys are
   those that came with the bundle, and that is said.
-- What no round vouches for is said: entries after the last round, gaps, rounds that hold more than the bundle.
+- What no round vouches for is said: entries after the last round, gaps, rounds that hold more than the bundle. Only
+  what the last round holds is called witnessed, and nothing is where it holds none of the bundle's entries.
+- Under a greatest age, entries after the last round must be younger (infrastructure.audit.tail).
 - Memory is constant; nothing of the tree is computed again.
 """
 
@@ -21,7 +23,8 @@ from domain.transparency.anchors import anchor_origin
 from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.note import MAX_NOTE_BYTES, Note, VerifierKey, parse_note
 from domain.transparency.tlog_policy import TlogPolicy
-from infrastructure.audit.bundle_openings import read_anchor_checkpoint, read_anchor_keys, read_openings
+from infrastructure.audit.bundle_openings import brings_anchors, read_anchor_checkpoint, read_anchor_keys, read_openings
+from infrastructure.audit.tail import require_young
 from infrastructure.audit.trust import Trust
 from infrastructure.audit.witnessed import NOT_WITNESSED, Judge, Witnessing, witnessing
 from infrastructure.tlog.files import read_file
@@ -33,6 +36,7 @@ from infrastructure.tlog.verdict import REFUSED, VERIFIED, Verification, naming
 
 UNWITNESSED = "not independently witnessed"
 _NO_ROUND = replace(NOT_WITNESSED, why_not="no round of the anchor log is shown")
+_NO_ENTRY = replace(NOT_WITNESSED, why_not="the rounds that are shown hold no entry of it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,10 @@ class Expected:
         """Return the key of a log's slot, where the auditor has it."""
         return self.trust.slot_key if self.trust is not None and self.trust.origin == origin else None
 
+    def acknowledgement_key(self, origin: str | None) -> bytes | None:
+        """Return the key of a log's acknowledgements, where the auditor has it."""
+        return self.trust.acknowledgement_key if self.trust is not None and self.trust.origin == origin else None
+
     def log_keys(self, origin: str) -> tuple[VerifierKey, ...]:
         """Return the keys from outside that are named for a log.
 
@@ -76,17 +84,30 @@ class Expected:
 class Anchored:
     """What the anchor log says of a bundle.
 
-    `covered` counts the entries that its last round vouches for. `head_round` is the first round that commits to the
-    bundle's own checkpoint, `rotation_rounds` the first that holds the entry about each later generation of its keys:
-    only where independent witnesses vouch for the rounds, under keys of the anchor log from outside.
+    `covered` counts the entries, of `size`, that its last round vouches for. `head_round` is the first round that
+    commits to the bundle's own checkpoint, `covered_round` the last that commits to a part of it, `rotation_rounds` the
+    first that holds the entry about each later generation of its keys: only where independent witnesses vouch for the
+    rounds, under keys of the anchor log from outside.
     """
 
     history: str
     covered: int
+    size: int
     witnessing: Witnessing
     head_round: int | None = None
+    covered_round: int | None = None
     rotation_rounds: Mapping[int, int] = field(default_factory=dict)
     fork: ForkProof | None = None
+
+    @property
+    def witnessed_size(self) -> int:
+        """Return how many entries independent witnesses vouch for."""
+        return self.covered if self.witnessing.independent else 0
+
+    @property
+    def witnessed(self) -> bool:
+        """Tell whether independent witnesses vouch for all of it."""
+        return self.witnessing.independent and self.covered == self.size
 
 
 def verify_anchored(path: Path, verdict: Verification, expected: Expected) -> tuple[Verification, Anchored | None]:
@@ -115,23 +136,34 @@ def _verified(
 ) -> tuple[Verification, Anchored | None]:
     if not anchors_of(origin):
         return _of_others(path, verdict, origin, expected), None
-    signed = read_anchor_checkpoint(path)
-    if signed is None and expected.policy is None and expected.max_age_s is None:
+    if not brings_anchors(path) and expected.policy is None and expected.max_age_s is None:
         return verdict, None
+    signed = read_anchor_checkpoint(path)
     audit = BundleAudit.open(path, origin, expected)
     firsts = _Firsts(origin, audit.tree.checkpoint, verdict.key_notes)
     found, judge = audit.rounds(firsts.noting(read_openings(path))), audit.judge
     if isinstance(found, ForkProof):
         refused = replace(verdict, ok=False, trust=REFUSED, first_error=_shown(str(found)), checked=())
-        return refused, Anchored("fork", 0, judge.witnessing, fork=found)
+        return refused, Anchored("fork", 0, audit.size, judge.witnessing, fork=found)
     if signed is not None:
         judge(signed.note, signed.verify(audit.anchors, judge))
-    anchored = Anchored(str(found), found.covered_size, judge.witnessing if found.runs else _NO_ROUND)
-    if anchored.witnessing.independent and audit.keys_from_outside:
-        anchored = replace(anchored, head_round=firsts.head_round, rotation_rounds=firsts.rotation_rounds)
+    anchored = Anchored(str(found), found.covered_size, audit.size, _witnessing(found, audit))
+    if found.runs and judge.witnessing.independent and audit.keys_from_outside:
+        last = found.runs[-1][1]
+        anchored = replace(
+            anchored, head_round=firsts.head_round, covered_round=last, rotation_rounds=firsts.rotation_rounds
+        )
     if expected.max_age_s is not None:
         _require_fresh(found, judge, anchored, expected)
+        require_young(path, origin, range(anchored.covered, audit.size), expected.now_unix_s, expected.max_age_s)
     return _added(verdict, audit, found, anchored, expected), anchored
+
+
+def _witnessing(found: Rounds, audit: "BundleAudit") -> Witnessing:
+    """Return what witnesses say of the bundle: their word about rounds that hold nothing of it is no word about it."""
+    if not found.runs:
+        return _NO_ROUND
+    return audit.judge.witnessing if found.covered_size or not audit.size else _NO_ENTRY
 
 
 class _Firsts:
@@ -195,6 +227,11 @@ class BundleAudit:
         tree = AuditedTree(note, TileTree(path, checkpoint.size).node)
         return cls(origin, anchors, tree, judge, expected.slot_key(origin), bool(given))
 
+    @property
+    def size(self) -> int:
+        """Return how many entries the bundle has."""
+        return self.tree.checkpoint.size
+
     def rounds(self, openings: Iterable[AnchoredOpening]) -> Rounds | ForkProof:
         """Hold openings against the bundle's tree. Raises as `verify_rounds` does."""
         return verify_rounds(
@@ -234,13 +271,18 @@ def _of_others(path: Path, verdict: Verification, origin: str, expected: Expecte
     return replace(verdict, trust=_trust(verdict, found), checked=(*verdict.checked, *checked), not_checked=not_checked)
 
 
-def _told(verdict: Verification, found: Witnessing) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _told(
+    verdict: Verification, found: Witnessing, covered: int | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what is added to the things checked, and the new things not checked."""
     not_checked = tuple(it for it in verdict.not_checked if it != NOT_WITNESSED_TEXT)
     if found.since_unix_s is None:
         return (), (f"{UNWITNESSED}: {found.why_not}", *not_checked)
+    part = "" if covered in (None, verdict.size) else f"witnessed up to size {covered} of {verdict.size}: "
     since = datetime.fromtimestamp(found.since_unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return (f"a quorum of witnesses cosigned at {since}: {', '.join(map(ascii, found.cosigned_by))}",), not_checked
+    return (
+        f"{part}a quorum of witnesses cosigned at {since}: {', '.join(map(ascii, found.cosigned_by))}",
+    ), not_checked
 
 
 def _trust(verdict: Verification, found: Witnessing) -> str:
@@ -279,7 +321,7 @@ def _require_fresh(found: Rounds, judge: Judge, anchored: Anchored, expected: Ex
 def _added(
     verdict: Verification, audit: BundleAudit, found: Rounds, anchored: Anchored, expected: Expected
 ) -> Verification:
-    size = audit.tree.checkpoint.size
+    size = audit.size
     checked: list[str] = []
     not_checked: list[str] = []
     if found.runs:
@@ -292,7 +334,7 @@ def _added(
             not_checked.append(f"whose the keys of {audit.anchors} are: they came with the bundle")
     if found.beyond:
         not_checked.append(f"{found.beyond} rounds that hold more entries than this bundle")
-    witnessed, before = _told(verdict, anchored.witnessing)
+    witnessed, before = _told(verdict, anchored.witnessing, anchored.covered)
     return replace(
         verdict,
         trust=verdict.trust if expected.policy is None else _trust(verdict, anchored.witnessing),

@@ -31,6 +31,11 @@ def opening_path(round_index: int) -> str:
     return f"{OPENINGS}/{round_index}.tlog-proof"
 
 
+def brings_anchors(directory: Path) -> bool:
+    """Tell whether a bundle brings anything of the anchor log."""
+    return any(exists(directory, path) for path in (OPENINGS, ANCHOR_CHECKPOINT, ANCHOR_KEYS))
+
+
 def opened_rounds(directory: Path) -> list[int]:
     """Return the rounds that a bundle has openings of, in order.
 

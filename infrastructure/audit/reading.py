@@ -6,7 +6,7 @@ Invariants:
   They decide nothing: what they could not verify is verified again where it is judged.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -71,7 +71,7 @@ def read_chunks(source: Source, first: int, workers: Workers, keys: Callable[[],
         yield Chunk([_unpacked(item) for item in packed], verified, error)
 
 
-def read_items(source: Source, places: list[int]) -> Iterator[tuple[int, Item]]:
+def read_items(source: Source, places: Sequence[int]) -> Iterator[tuple[int, Item]]:
     """Yield the entries at some leaf indices, in ascending order.
 
     Raises:

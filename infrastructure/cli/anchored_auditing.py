@@ -42,7 +42,8 @@ def anchored_members(anchored: Anchored | None) -> dict[str, Any]:
     return {
         "history": anchored.history,
         "covered": anchored.covered,
-        "witnessed": anchored.witnessing.independent,
+        "witnessed": anchored.witnessed,
+        "witnessed_size": anchored.witnessed_size,
         "witnessed_at": anchored.witnessing.since_unix_s,
         "fork": None if anchored.fork is None else anchored.fork.reason.value,
     }

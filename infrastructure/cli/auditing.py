@@ -111,7 +111,9 @@ def verify(
             verdict = with_second_opinion(directory, verdict, told)
     report = None
     if acks is not None:
-        verdict, report = hold_acks(directory, verdict, acks)
+        key = expected.acknowledgement_key(verdict.origin)
+        covered_round = None if anchored is None else anchored.covered_round
+        verdict, report = hold_acks(directory, verdict, acks, key=key, covered_round=covered_round)
     root = None if verdict.root_hex is None else base64.b64encode(bytes.fromhex(verdict.root_hex)).decode()
     members = {
         "ok": verdict.ok,

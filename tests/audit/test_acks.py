@@ -78,7 +78,7 @@ def test_every_acknowledged_event_is_found_in_the_exported_log(
     (tmp_path / "acks" / "notes.txt").write_text("no acknowledgement")
     verdict, report = held(bundle, tmp_path / "acks")
     assert verdict.ok
-    assert (report.found, report.not_due, report.lost, report.refused) == (len(acks), 0, (), ())
+    assert (report.found, report.not_due, report.untold, report.lost, report.refused) == (len(acks), 0, 0, (), ())
     assert f"{EVENTS} acknowledged events lie where they were acknowledged" in verdict.checked
 
 
@@ -100,7 +100,9 @@ def test_what_the_log_does_not_reach_is_lost_once_its_round_has_passed_and_not_b
 ) -> None:
     entries = list(read_entries(exported(scene, tmp_path / "honest")))[:100]
     bundle = exported(scene, tmp_path / "cut", entries)
-    for covered in (None, 0, 9):
+    verdict, report = held(bundle, tmp_path / "acks")
+    assert (verdict.ok, report.found, report.not_due, report.untold) == (True, 100, 0, EVENTS - 100)
+    for covered in (0, 9):
         verdict, report = held(bundle, tmp_path / "acks", covered_round=covered)
         assert verdict.ok
         assert (report.found, report.not_due) == (100, EVENTS - 100)
@@ -148,8 +150,9 @@ def test_another_logs_acknowledgement_and_what_is_none_are_refused_by_name(
 def test_the_key_from_outside_stands_above_the_one_in_the_bundle(scene: Scene, tmp_path: Path) -> None:
     bundle = exported(scene, tmp_path / "bundle")
     assert held(bundle, tmp_path / "acks", key=scene.key(scene.logs[0]))[0].ok
-    _, report = held(bundle, tmp_path / "acks", key=scene.key(scene.logs[1]))
-    assert len(report.refused) == EVENTS
+    verdict, report = held(bundle, tmp_path / "acks", key=scene.key(scene.logs[1]))
+    assert (verdict.ok, verdict.trust, report) == (False, "not verified", None)
+    assert "ack.jwk: not the key" in (verdict.first_error or "")
 
 
 @pytest.mark.usefixtures("acks")
@@ -179,7 +182,9 @@ def test_the_command_says_what_was_lost_and_ends_with_1(
     arguments = ["audit", "verify", "--acks", str(few), "--json"]
     good = CliRunner().invoke(app, [*arguments, str(tmp_path / "honest")])
     assert good.exit_code == 0
-    assert json.loads(good.stdout.splitlines()[-1])["acks"] == {"found": 3, "not_due": 0, "lost": [], "refused": []}
+    assert json.loads(good.stdout.splitlines()[-1])["acks"] == {
+        "found": 3, "not_due": 0, "untold": 0, "lost": [], "refused": []
+    }  # fmt: skip
     bundle = exported(scene, tmp_path / "swapped", [entries[1], entries[0], *entries[2:]])
     bad = CliRunner().invoke(app, [*arguments, str(bundle)])
     assert bad.exit_code == 1
