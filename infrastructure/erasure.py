@@ -98,7 +98,9 @@ def _made_ready(ledger: Ledger, log_id: UUID, anchored: Anchored | None) -> int:
     if not decider.catch_up().at_rest(ledger.log(log_id).slot):
         raise RefusedError("something of the tenant still waits or runs: `enclave-ledger work` brings it to its end")
     if anchored is not None and anchored(log_id, size) is None:
-        raise UnavailableError(f"the last checkpoint (size {size}) is not anchored yet: repeat after the next round")
+        raise UnavailableError(
+            f"the last checkpoint (size {size}) is not anchored yet: repeat after the next round (`anchor run`)"
+        )
     decider.views.flush(durable=True)
     if not decider.views.complete(log_id, size):
         raise UnavailableError("not every entry has its sealed view yet: repeat")

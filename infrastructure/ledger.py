@@ -92,7 +92,10 @@ class Ledger(Logbook):
     ) -> None:
         super().__init__(database, keyring, clock=clock, ids=ids, entropy=entropy, data_dir=data_dir)
         acknowledger = Acknowledger(
-            self._acknowledgement_signer, clock=clock, entropy=entropy, newest_round=NewestRound(_before_any_round)
+            self._acknowledgement_signer,
+            clock=clock,
+            entropy=entropy,
+            newest_round=NewestRound(self.recorder.newest_round),
         )
         self._group = GroupCommit(_Acknowledging(self.recorder, acknowledger))
         self._last_at_ms = 0
@@ -213,10 +216,6 @@ class Ledger(Logbook):
         with self._lock:
             self._last_at_ms = max(self._last_at_ms, self.clock.now_ms())
             return self._last_at_ms
-
-
-def _before_any_round() -> int:
-    return 0
 
 
 def _refused(

@@ -130,6 +130,12 @@ class Rounds(Reader):
         """Return what the slots are committed to as of a round; a slot that isn't there is committed empty."""
         return {slot: bytes(text) for slot, text in self._anchors("texts", round=round_index)}
 
+    def newest_text(self, slot: int) -> tuple[int, bytes] | None:
+        """Return what a slot is committed to now, and since which round; None where it was never committed."""
+        for index, text in self._anchors("newest_text", slot=slot):
+            return index, bytes(text)
+        return None
+
     def changes(self, first: int, end: int) -> Iterator[tuple[int, int, bytes]]:
         """Yield (round, slot, text) of what changed in the rounds from `first`, without `end`, in order."""
         for start in range(first, end, _PAGE):

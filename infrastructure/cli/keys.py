@@ -9,12 +9,14 @@ from typing import Any
 from domain.errors import MalformedError, RefusedError, UnknownError, VerificationError
 from domain.identifiers import PLATFORM_SLOT
 from domain.time import DAY_MS, SECOND_MS, rfc3339
+from infrastructure.anchors.anchored import anchored_by
+from infrastructure.anchors.witnesses import read_witnesses
 from infrastructure.cli.output import GOOD, WARNING, result
 from infrastructure.cli.session import ledger_at, load_wallets
 from infrastructure.client import acts
 from infrastructure.commands.loading import find_log, find_tenant
 from infrastructure.entropy import SystemEntropy
-from infrastructure.erasure import Anchored, Erased, destroy_keys
+from infrastructure.erasure import Erased, destroy_keys
 from infrastructure.keys.generations import ROTATION_DUE
 from infrastructure.keys.keyring import Keyring
 from infrastructure.keys.wrapping import passphrase_from
@@ -100,7 +102,6 @@ def destroy_key(
     backup_days: int,
     *,
     as_json: bool,
-    anchored: Anchored | None = None,
 ) -> int:
     """Carry an erasure out; return the exit code: a warning while backups still hold something in the clear."""
     passphrase = passphrase_from(os.environ)
@@ -112,6 +113,7 @@ def destroy_key(
         log = find_log(ledger, name)
         if log.slot == PLATFORM_SLOT:
             raise RefusedError("only a tenant's keys are ever destroyed")
+        anchored = anchored_by(ledger, read_witnesses(data_dir))
         erased = destroy_keys(ledger, log.log_id, anchored=anchored, copies=further)
         now = datetime.fromtimestamp(ledger.clock.now_ms() / SECOND_MS, UTC)
     pending = _pending(erased, backup_days, now)
@@ -136,7 +138,7 @@ def _pending(erased: Erased, backup_days: int, now: datetime) -> datetime | None
 
 
 def _told(erased: Erased, pending: datetime | None) -> list[str]:
-    anchored = "is not anchored: no publisher is configured"
+    anchored = "is not anchored: this cell keeps no anchor log (`anchor run`)"
     if erased.round is not None:
         anchored = f"is anchored in round {erased.round}"
     lines = [

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from domain.errors import RefusedError
@@ -19,6 +20,7 @@ from infrastructure.demo.folder import new_run
 from infrastructure.demo.proof import PLATFORM, Proof
 from infrastructure.demo.stage import Stage
 from infrastructure.demo.summary import summary
+from infrastructure.demo.witnessed import anchoring
 from infrastructure.entropy import SystemEntropy
 from infrastructure.ids import SeededIds
 from infrastructure.ledger import Ledger, open_ledger
@@ -76,12 +78,18 @@ def run_demo(data_dir: Path, *, seed: int, environ: Mapping[str, str], display: 
         chance = random.Random(seed)  # noqa: S311 - the story's order, not a secret
         stage = Stage(ledger=ledger, clock=clock, keeps=keeps, display=display, folder=folder, chance=chance)
         founding.found(stage)
-        workday.compete(stage)
-        workday.work(stage, scale)
-        refusals.refuse(stage)
-        faults.fail(stage)
-        expiry.expire(stage)
-        proofs = proof.prove(stage)
+        with anchoring(stage) as anchors:
+            anchors.round()
+            for act in (
+                workday.compete,
+                partial(workday.work, scale=scale),
+                refusals.refuse,
+                faults.fail,
+                expiry.expire,
+            ):
+                act(stage)
+                anchors.round()
+            proofs = proof.prove(stage, anchors)
         events = sum(ledger.head(log.log_id).size for log in ledger.logs())
     seconds = round(time.monotonic() - began, 1)
     lines = summary(stage.board, proofs, folder, events=events, seconds=seconds, kept_apart=len(stage.kept_apart))

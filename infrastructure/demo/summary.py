@@ -59,13 +59,16 @@ def _denials(board: Board) -> Iterator[str]:
 
 def _proofs(proofs: Sequence[Proof]) -> Iterator[str]:
     yield ""
-    yield "Logs: size, root, verified with the key from outside, replay equals the live state"
+    yield "Logs: size, root, verified with keys from outside, one history for everybody, replay equals the live state"
     for proof in proofs:
-        yield (
-            f"  {proof.name:<16} {proof.size:>5}  {proof.root}  {'verified' if proof.verified else 'NOT VERIFIED'},"
-            f" {'equal' if proof.replayed else 'NOT EQUAL'}{f' ({proof.error})' if proof.error else ''}"
+        found = (
+            "verified" if proof.verified else "NOT VERIFIED",
+            proof.history,
+            "equal" if proof.replayed else "NOT EQUAL",
         )
-    yield "No witness stands behind these logs yet: only their own keys say that everyone sees this history."
+        error = f" ({proof.error})" if proof.error else ""
+        yield f"  {proof.name:<16} {proof.size:>5}  {proof.root}  {', '.join(found)}{error}"
+    yield "All logs stand in one anchor log, which a witness (here a thread of this program) cosigned round by round."
 
 
 def _next(proof: Proof, folder: Path, denied: str, cac: str) -> Iterator[str]:
@@ -73,7 +76,7 @@ def _next(proof: Proof, folder: Path, denied: str, cac: str) -> Iterator[str]:
     run, bundle = shlex.quote(str(folder)), shlex.quote(str(proof.path))
     yield ""
     yield "Try next:"
-    yield f"  {program} audit verify {bundle} --log-key {shlex.quote(proof.log_key)}"
+    yield f"  {program} audit verify {bundle} --policy {shlex.quote(str(proof.policy))}"
     yield f"  {program} audit replay {bundle}"
     yield f"  {program} why {denied} --data-dir {run}"
     yield f"  {program} cac show {cac} --data-dir {run}"

@@ -79,6 +79,10 @@ class Reader:
         """Return the channel that commits are told on. A secret of the cell's: LISTEN asks for no privilege."""
         return str(self.fetch("channel")[0][0])
 
+    def newest_round(self) -> int:
+        """Return the newest round of the anchor log; 0 before the first."""
+        return int(self.fetch("newest_round")[0][0])
+
     def logs(self) -> list[Log]:
         """Return all logs, by slot."""
         return [Log(*row) for row in self.fetch("logs")]

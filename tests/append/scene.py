@@ -58,6 +58,8 @@ def open_scene(conninfo: str, keys: Path, *, logs: int) -> Iterator[Scene]:
     """Open a ledger over an empty database and make logs."""
     entropy = SystemEntropy()
     keyring = Keyring.open(keys, entropy)
-    with Ledger(Database(conninfo), keyring, clock=SystemClock(), ids=SystemIds(), entropy=entropy) as ledger:
+    with Ledger(
+        Database(conninfo), keyring, clock=SystemClock(), ids=SystemIds(), entropy=entropy, data_dir=keys.parent
+    ) as ledger:
         ledger.create_log(LogKind.PLATFORM, HOST)
         yield Scene(ledger, [ledger.create_log(LogKind.TENANT, HOST)[0].log_id for _ in range(logs)])

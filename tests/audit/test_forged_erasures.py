@@ -53,14 +53,19 @@ def withdrawn(early: Past, signatories: int = 2) -> tuple[UUID, Event]:
     return own(early), ErasureWithdrawn(statements=tokens)
 
 
-def denied(early: Past) -> tuple[UUID, Event]:
-    """Return a denial for an erasure, of a workload that waits."""
-    item = early.of("workload.queued.v1", attempt=1)
+def waiting(early: Past) -> Past:
+    """Return the past up to where the first workload was queued: it waits."""
+    return early.until(early.of("workload.queued.v1"))
+
+
+def denied(waiting: Past) -> tuple[UUID, Event]:
+    """Return a denial for an erasure, of the workload that waits."""
+    item = waiting.history[-1]
     queued: Any = item.event
-    policy = early.tenant.policy
+    policy = waiting.tenant.policy
     event = WorkloadDenied(
         workload_id=queued.workload_id, gate="queue", rule="erasure_ordered", reason="r", have="h", need="n", nodes=0,
-        filtered=(), engine="e", policy_version=early.tenant.policy_version, policy_digest=policy.digest(), seen=0,
+        filtered=(), engine="e", policy_version=waiting.tenant.policy_version, policy_digest=policy.digest(), seen=0,
         tick=0,
     )  # fmt: skip
     return item.stream_id, event
@@ -68,9 +73,18 @@ def denied(early: Past) -> tuple[UUID, Event]:
 
 def test_true_ones_verify(early: Past, tmp_path: Path) -> None:
     rotations: Forged = [(own(early), DataKeyRotated(generation=number)) for number in (1, 2)]
-    acts = [*rotations, *settled(early), ordered(early), withdrawn(early), ordered(early), denied(early)]
+    acts = [*rotations, *settled(early), ordered(early), withdrawn(early), ordered(early)]
     verdict = early.verdict(tmp_path / "true", early.then(*acts))
     assert verdict.ok, verdict.first_error
+
+
+def test_what_waits_when_an_erasure_is_ordered_is_denied(early: Past, tmp_path: Path) -> None:
+    past = waiting(early)
+    verdict = past.verdict(tmp_path / "true", past.then(ordered(past), denied(past)))
+    assert verdict.ok, verdict.first_error
+    refused(past.verdict(tmp_path / "forged", past.then(denied(past))), "not ordered")
+    twice = past.then(ordered(past), denied(past), denied(past))
+    refused(past.verdict(tmp_path / "twice", twice), "after the end of its workload")
 
 
 FORGED: dict[str, tuple[Callable[[Past], Forged], str]] = {
@@ -88,7 +102,6 @@ FORGED: dict[str, tuple[Callable[[Past], Forged], str]] = {
         "1 of 2 signatures",
     ),
     "withdrawn without an order": (lambda early: [withdrawn(early)], "no erasure is ordered"),
-    "denied without an order": (lambda early: [denied(early)], "not ordered"),
     "a rotation left out": (lambda early: [(own(early), DataKeyRotated(generation=2))], "not what its statements say"),
     "an end of keys in a tenant's log": (
         lambda _: [(erasure_stream(7), KeyDestroyed(slot=7, size=1, root="0" * 64, round=None))],

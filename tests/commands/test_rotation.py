@@ -10,12 +10,13 @@ from domain.errors import RefusedError, UnknownError, VerificationError
 from domain.tenants.events import DataKeyRotated
 from infrastructure.audit.disclosure import read_keys
 from infrastructure.audit.export import export_bundle
-from infrastructure.audit.replay import replay_bundle, replay_log
+from infrastructure.audit.replay import PROJECTIONS, replay_bundle, replay_log
 from infrastructure.audit.verify import verify_bundle
 from infrastructure.ids import SeededIds
 from infrastructure.keys.entry import parse_entry
 from infrastructure.keys.sealing import MAX_SEALINGS
 from infrastructure.ledger import Ledger, open_ledger
+from infrastructure.projecting.status import read_status
 from infrastructure.projector import Projector
 from infrastructure.rotation import rotate_data_key, rotate_what_is_due
 from tests.commands.cell import ENTROPY, Cell, MakeCell, Member
@@ -103,14 +104,19 @@ def test_a_generation_that_the_keyring_never_had_is_an_error_that_stops(make_cel
         list(elsewhere.history(member.log_id))
 
 
-def test_missing_keys_without_an_erasure_stop_every_reader(make_cell: MakeCell) -> None:
+def test_missing_keys_without_an_erasure_stop_the_logs_readers_and_nobody_elses(make_cell: MakeCell) -> None:
     cell = make_cell()
-    member = cell.join()
+    member, other = cell.join(), cell.join("OtherDAO")
     (cell.folder / "data/keys" / f"{member.log_id}.keys").unlink()
     with another_process(cell) as elsewhere:
-        for read in (lambda: list(elsewhere.history(member.log_id)), lambda: Projector(elsewhere).catch_up()):
-            with pytest.raises(UnknownError, match="restore"):
-                read()
+        with pytest.raises(UnknownError, match="restore"):
+            list(elsewhere.history(member.log_id))
+        Projector(elsewhere).catch_up()
+        states = {log_id: read_status(elsewhere, PROJECTIONS, log_id).logs for log_id in (member.log_id, other.log_id)}
+        assert {(one.state, one.error, one.position) for one in states[member.log_id]} == {
+            ("stopped", "UnknownError", 0)
+        }
+        assert {one.state for one in states[other.log_id]} == {"live"}
     with pytest.raises(UnknownError):  # keys that are held already are let go as well
         cell.history(member)
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from infrastructure.audit.anchored import verify_anchored
 from infrastructure.audit.replay import replay_bundle
 from infrastructure.audit.verify import verify_bundle
+from infrastructure.cli.anchored_auditing import expectations, keys_from_outside
 from infrastructure.demo.cast import MEMBERS, NODES
 from infrastructure.demo.run import DemoResult
 from infrastructure.keys.entry import parse_entry
@@ -78,6 +80,18 @@ def test_bundles_verify_and_replay_where_nothing_of_the_ledger_runs(played: Play
         verdict = verify_bundle(path)
         assert verdict.ok
         assert replay_bundle(path).size == verdict.size
+
+
+def test_everybody_is_shown_one_history_and_a_witness_stands_behind_it(played: Played) -> None:
+    assert played.summary.count("one history in rounds 0..5") == len(MEMBERS) + 1
+    (run,) = played.top.glob("run-*")
+    for path in map(Path, played.result.bundles.values()):
+        expected = expectations(run / "trust" / f"{path.name}.policy", [])
+        verdict, anchored = verify_anchored(path, verify_bundle(path, log_keys=keys_from_outside(expected)), expected)
+        assert anchored is not None
+        assert verdict.trust == "verified"
+        assert anchored.witnessing.independent
+        assert anchored.covered == (verdict.size or 0) - 1, "only the disclosure itself came after the last round"
 
 
 def test_nothing_is_left_running(played: Played) -> None:

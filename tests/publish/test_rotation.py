@@ -104,7 +104,9 @@ def test_a_note_that_is_missing_refuses(rotated: Path, generation: int) -> None:
 def test_a_bundle_that_hides_a_rotation_is_found_by_the_entry(cell: Cell, member: Member, rotated: Path) -> None:
     """The log's own keys can leave the notes out of a manifest that they sign; the entry tells."""
     shutil.rmtree(rotated / "keys")
-    files = {name: Listed.of((rotated / name).read_bytes()) for name in ("checkpoint", "keys.json", "log.vkey")}
+    files = {
+        name: Listed.of((rotated / name).read_bytes()) for name in ("ack.jwk", "checkpoint", "keys.json", "log.vkey")
+    }
     manifest = print_manifest(files)
     signer = log_signer(cell.ledger, member.log_id)
     size = cell.ledger.head(member.log_id).size

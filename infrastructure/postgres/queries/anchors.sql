@@ -26,6 +26,10 @@ CROSS JOIN LATERAL (
     ORDER BY anchored.round DESC LIMIT 1
 ) AS newest;
 
+-- name: newest_text
+-- What a slot is committed to now, and since which round.
+SELECT round, text FROM ledger.anchored_checkpoints WHERE slot = %(slot)b ORDER BY round DESC LIMIT 1;
+
 -- name: changes
 -- What changed in rounds from first, without the one at end.
 SELECT round, slot, text FROM ledger.anchored_checkpoints

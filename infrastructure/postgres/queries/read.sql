@@ -151,3 +151,7 @@ WHERE tenant_id = %(log_id)s AND stream_id = %(log_id)s AND topic = %(topic)s;
 -- name: channel
 -- What to listen to, so as to be woken by commits.
 SELECT name FROM ledger.feed_channel;
+
+-- name: newest_round
+-- The newest round of the anchor log; 0 before the first.
+SELECT coalesce(max(round), 0) FROM ledger.anchor_rounds;
