@@ -6,8 +6,7 @@ Invariants:
 - An event prints to the restricted canonical JSON and reads back equal (a property test walks the registry).
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,8 +43,7 @@ class Sealed(Event):
     TOPIC = "ledger.sealed"
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """An event decided but not yet stored: which log, which stream, which version it expects to be."""
 
     log_id: UUID
@@ -54,8 +52,7 @@ class Pending:
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A stored event with its place: leaf index (zero-based) in its log, version in its stream, instant in ms."""
 
     log_id: UUID

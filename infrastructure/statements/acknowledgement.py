@@ -13,7 +13,7 @@ Invariants:
 import re
 from binascii import hexlify
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -37,8 +37,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _JTI = re.compile(r"([0-9a-f]{32})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
+class Acknowledged(NamedTuple):
     """One event that was made durable: the command that it answers, its leaf hash (32 bytes) and its leaf index."""
 
     jti: str

@@ -116,8 +116,8 @@ def test_what_the_log_does_not_reach_is_lost_once_its_round_has_passed_and_not_b
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda one: replace(one, event=replace(one.event, leaf_hash=bytes(32))),
-        lambda one: replace(one, event=replace(one.event, leaf_index=9)),
+        lambda one: replace(one, event=one.event._replace(leaf_hash=bytes(32))),
+        lambda one: replace(one, event=one.event._replace(leaf_index=9)),
         lambda one: replace(one, token=one.token[:-8] + "AAAAAAAA"),
     ],
 )

@@ -99,9 +99,9 @@ def test_a_command_id_that_needs_escaping_is_escaped() -> None:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda one: replace(one, event=replace(one.event, leaf_index=one.event.leaf_index + 1)), VerificationError),
-        (lambda one: replace(one, event=replace(one.event, jti="0" * 32)), VerificationError),
-        (lambda one: replace(one, event=replace(one.event, leaf_hash=bytes(32))), VerificationError),
+        (lambda one: replace(one, event=one.event._replace(leaf_index=one.event.leaf_index + 1)), VerificationError),
+        (lambda one: replace(one, event=one.event._replace(jti="0" * 32)), VerificationError),
+        (lambda one: replace(one, event=one.event._replace(leaf_hash=bytes(32))), VerificationError),
         (lambda one: replace(one, index=one.index + 1), VerificationError),
         (lambda one: replace(one, path=one.path[:-1]), VerificationError),
         (lambda one: replace(one, path=(*one.path, bytes(32))), VerificationError),
