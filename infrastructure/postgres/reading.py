@@ -48,6 +48,8 @@ def _words(error: Exception) -> str:
         return "another append to the same log did not end in time: try again"
     if isinstance(cause, psycopg.errors.InsufficientPrivilege):
         return "the database refuses the ledger its own rows: its roles or grants were changed"
+    if isinstance(cause, psycopg.errors.DiskFull):
+        return "the database's disk is full: make room, then try again"
     return "the database does not answer: try again"
 
 

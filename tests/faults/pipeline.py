@@ -88,7 +88,8 @@ class Pipeline:
         for pid in self.running.values():
             os.kill(pid, signal.SIGUSR1)
         time.sleep(1)  # they say where they are
-        return "\n".join(map(self.words, self.running))
+        log = (self.server.cluster.parent / "server.log").read_text(errors="replace")[-2000:]
+        return "\n".join([*map(self.words, self.running), f"the server said: {log}"])
 
     def _look_after(self, part: str | None) -> None:
         for one in [part] if part else list(self.running):

@@ -10,6 +10,7 @@ from infrastructure.anchors.exporting import bundle_files
 from infrastructure.audit.disclosure import KEYS
 from infrastructure.audit.export import export_bundle, log_signer
 from infrastructure.audit.verify import verify_bundle
+from infrastructure.keys.sealing import Sealer
 from infrastructure.ledger import Answer
 from infrastructure.statements.acknowledgement import KEY_FILE
 from infrastructure.tlog.bundle import write_bundle
@@ -17,7 +18,7 @@ from infrastructure.tlog.reader import read_entries
 from infrastructure.tlog.signing import LogSigner
 from infrastructure.tlog.verdict import Verification
 from tests.anchoring.stage import Stage, copy_of, policy_of
-from tests.commands.cell import Member, founded
+from tests.commands.cell import ENTROPY, Member, founded
 
 AT_S = 1_700_000_100
 
@@ -49,6 +50,10 @@ class Scene:
     def signer(self) -> LogSigner:
         """Return the log's true keys."""
         return log_signer(self.stage.ledger, self.member.log_id)
+
+    def sealer(self) -> Sealer:
+        """Return a sealer with the log's true data key."""
+        return Sealer(self.stage.log().origin, self.stage.ledger.keyring.get(self.member.log_id).data_key, ENTROPY)
 
     def entries(self, bundle: Path | None = None) -> list[bytes]:
         """Return a bundle's entries; the disclosed one's where none is named."""

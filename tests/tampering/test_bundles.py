@@ -24,12 +24,10 @@ from infrastructure.audit.anchored import Expected
 from infrastructure.audit.disclosure import KEYS
 from infrastructure.audit.forks import check_fork_proof, compare
 from infrastructure.keys.plaintext import EntryRecord, encode_record
-from infrastructure.keys.sealing import Sealer
 from infrastructure.publish.places import tiles_of
 from infrastructure.tlog.signing import LogSigner
 from infrastructure.tlog.verdict import Verification
 from tests.anchoring.stage import Stage, staged
-from tests.commands.cell import ENTROPY
 from tests.tampering.scene import AT_S, Scene, flipped, gone
 
 Entries = list[bytes]
@@ -62,22 +60,17 @@ def from_another_tenant(scene: Scene, entries: Entries) -> Entries:
     return [*entries[:5], scene.entries(scene.bundle_of(scene.neighbour))[3], *entries[6:]]
 
 
-def _sealer(scene: Scene) -> Sealer:
-    log = scene.member.log_id
-    return Sealer(scene.stage.log().origin, scene.stage.ledger.keyring.get(log).data_key, ENTROPY)
-
-
 def from_another_stream(scene: Scene, entries: Entries) -> Entries:
-    workload = _sealer(scene).read(entries[WORKLOAD]).stream_id
-    moved = _sealer(scene).seal(workload, _sealer(scene).open(entries[POLICY]))
+    workload = scene.sealer().read(entries[WORKLOAD]).stream_id
+    moved = scene.sealer().seal(workload, scene.sealer().open(entries[POLICY]))
     return [*entries[:POLICY], moved, *entries[POLICY + 1 :]]
 
 
 def changed_value(scene: Scene, entries: Entries) -> Entries:
-    record = _sealer(scene).read(entries[POLICY])
+    record = scene.sealer().read(entries[POLICY])
     fields = {name: getattr(record, name) for name in ("stream_id", "version", "topic", "at_ms")}
     other = EntryRecord(**fields, event={**record.event, "policy": {"rules": []}})
-    return [*entries[:POLICY], _sealer(scene).seal(record.stream_id, encode_record(other)), *entries[POLICY + 1 :]]
+    return [*entries[:POLICY], scene.sealer().seal(record.stream_id, encode_record(other)), *entries[POLICY + 1 :]]
 
 
 def _file(scene: Scene) -> Path:
