@@ -120,6 +120,7 @@ def _queued(known: Known, workload: Workload, event: WorkloadQueued) -> None:
         # A long log has many workloads: what has been checked is dropped.
         workload.statement = replace(workload.statement, token="", payload={})
         workload.submitted = workload.submitted.model_copy(update={"submission": ""})
+        workload.credential = workload.clause = None
     elif again is None:
         _require_hidden_cause(known, workload, before, event)
     elif event != again:
