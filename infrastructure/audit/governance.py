@@ -50,6 +50,7 @@ def begin(known: Known, recorded: Recorded) -> None:
     if not isinstance(event, TenantRegistered | ScopeRegistered | Genesis) or event.origin != known.origin:
         raise VerificationError("a log begins with its own registration, or with the genesis")
     known.own_stream = recorded.stream_id
+    known.order.announce(known.data_generation)
     if isinstance(event, Genesis):
         known.platform = True
         return
@@ -65,6 +66,8 @@ def govern(known: Known, recorded: Recorded) -> None:
     event = recorded.event
     if isinstance(event, KeyRotated):
         rotate(known, event, recorded.leaf_index)
+    if isinstance(event, KeyDisclosed) and event.everything:
+        _require_everything(known, event)
     if known.platform:
         _of_the_platform(known, recorded)
         return
@@ -117,6 +120,15 @@ def rotate(known: Known, event: KeyRotated, leaf_index: int) -> None:
     known.rotations.append(event)
 
 
+def _require_everything(known: Known, event: KeyDisclosed) -> None:
+    """Require keys of every generation until now, if those that came along are of this disclosure of everything."""
+    if known.disclosure is None:
+        return
+    streams_digest, generations = known.disclosure()
+    if streams_digest == event.streams_digest and generations <= known.data_generation:
+        raise VerificationError(f"everything was disclosed, but for keys of generation {generations}")
+
+
 def _ordered(known: Known, tenant: Tenant, event: ErasureOrdered, recorded: Recorded) -> Event:
     """Decide an order of erasure again, at the instant that it names, which must not lie after it was recorded."""
     at_ms = event.not_before_ms - event.cooling_off_ms
@@ -133,6 +145,7 @@ def _ordered(known: Known, tenant: Tenant, event: ErasureOrdered, recorded: Reco
 def rotated(known: Known) -> DataKeyRotated:
     """Return the next rotation of the log's data key."""
     known.data_generation += 1
+    known.order.announce(known.data_generation)
     return DataKeyRotated(generation=known.data_generation)
 
 

@@ -29,6 +29,7 @@ from infrastructure.audit import ended, executions, governance, results, workloa
 from infrastructure.audit.compact import SALT_BYTES, CompactMap
 from infrastructure.audit.ended import ENDED_BYTES
 from infrastructure.audit.journal import Journal, Position
+from infrastructure.audit.key_index import Disclosure
 from infrastructure.audit.known import Known, Workload
 from infrastructure.audit.once import INDEX_BYTES, Once
 from infrastructure.audit.opening import CONTENT_ERRORS, Item, Order, named
@@ -43,10 +44,15 @@ class HistoryAudit:
         origin: the log's origin.
         generations: of the disclosed keys of a stream.
         journal: writes down what the audit must not forget, and has what an interrupted one wrote.
+        disclosure: gives what the keys are that came along; None where they are not a bundle's.
     """
 
     def __init__(
-        self, origin: str, generations: Callable[[UUID], frozenset[int]], journal: Journal | None = None
+        self,
+        origin: str,
+        generations: Callable[[UUID], frozenset[int]],
+        journal: Journal | None = None,
+        disclosure: Callable[[], Disclosure] | None = None,
     ) -> None:
         salt = journal.salt if journal else SystemEntropy().bytes(SALT_BYTES)
         ended = CompactMap(ENDED_BYTES, salt, journal.record_ended if journal else None)
@@ -54,7 +60,9 @@ class HistoryAudit:
         if journal:
             journal.load(places, ended)
         self._known = Known.of(origin, Order(generations, ended), Once(places), ended)
+        self._known.disclosure = disclosure
         self.opened = 0
+        self.unjudged = 0
         self.size = 0
 
     @property
@@ -84,7 +92,8 @@ class HistoryAudit:
             raise named(index, error) from None
         self.size += 1
         if recorded is None:
-            known.sealed += 1
+            known.sealed += isinstance(item, int)
+            self.unjudged += not isinstance(item, int)
             return
         self.opened += 1
         known.signatures.verified = verified
@@ -92,6 +101,15 @@ class HistoryAudit:
             _check(known, recorded)
         except CONTENT_ERRORS as error:
             raise named(index, error, "a document or statement inside is not of its form") from None
+
+    def finish(self) -> None:
+        """Check what only the end tells: every generation of the data key is one that the log tells of.
+
+        Raises:
+            VerificationError: naming the entry, when it does not hold.
+        """
+        if self._known.own_stream is not None:
+            self._known.order.require_announced(self._known.own_stream)
 
     def keys(self) -> dict[str, bytes]:
         """Return the public keys that sign in this log, as far as it has told, by thumbprint."""
@@ -108,6 +126,7 @@ class HistoryAudit:
         return Position(
             size=self.size,
             opened=self.opened,
+            unjudged=self.unjudged,
             sealed=known.sealed,
             counts=[dict(counter) for counter in known.counters()],
             nodes=list(known.nodes),
@@ -132,14 +151,14 @@ class HistoryAudit:
         known.nodes = {name: number for number, name in enumerate(position.nodes)}
         known.node_kids = dict(position.node_kids)
         for index, item in items:
-            known.order.hidden_generations = {one for one, since in position.hidden_since.items() if since < index}
-            known.sealed = len(known.order.hidden_generations)
+            known.order.hide({one: since for one, since in position.hidden_since.items() if since < index})
+            known.sealed = len(known.order.hidden_since)
             recorded = known.order.again(index, item)
             if recorded is not None:
                 _check(known, recorded)
-        known.order.hidden_since = dict(position.hidden_since)
-        known.order.hidden_generations = set(position.hidden_since)
+        known.order.hide(position.hidden_since)
         known.sealed, self.opened, self.size = position.sealed, position.opened, position.size
+        self.unjudged = position.unjudged
         for counter, counts in zip(known.counters(), position.counts, strict=True):
             counter.clear()
             counter.update(counts)

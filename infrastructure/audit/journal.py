@@ -56,6 +56,7 @@ class Position(BaseModel):
 
     size: int
     opened: int
+    unjudged: int
     sealed: int
     counts: list[dict[str, int]]
     nodes: list[str]

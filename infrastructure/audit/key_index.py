@@ -6,18 +6,20 @@ Invariants:
 - The index lies in a file that processes map: they share its pages. It holds no key.
 """
 
+import hashlib
 import mmap
 from array import array
 from bisect import bisect_left
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from domain.errors import MalformedError, VerificationError
 from infrastructure.audit.disclosure import KEYS, TWICE, KeysFile, order_of
-from infrastructure.keys.stream_keys import TAG_BYTES, StreamKey
+from infrastructure.keys.stream_keys import MAX_GENERATION, TAG_BYTES, StreamKey
 from infrastructure.tlog.layout import MAX_FILE_BYTES
 
 _PLACE_BYTES = 8
@@ -87,6 +89,13 @@ class KeyIndex:
         self.close()
 
 
+class Disclosure(NamedTuple):
+    """What a keys.json discloses: H(JCS of its streams) in hex; how many generations, from 0 on, it has of each."""
+
+    streams_digest: str
+    generations: int
+
+
 class DisclosedStreams:
     """Which streams were disclosed, and with the keys of which generations.
 
@@ -99,6 +108,19 @@ class DisclosedStreams:
         self._file = KeysFile(directory, MAX_FILE_BYTES)
         self._places = places
         self.generations = lru_cache(_CACHED)(self._generations)
+
+    @cached_property
+    def disclosure(self) -> Disclosure:
+        """Return what the file discloses, as an event of it would say."""
+        digest, whole, separator = hashlib.sha256(b"["), MAX_GENERATION + 1, b""
+        for stream, rows in groupby(self._file.matches(), key=lambda found: found[1][3]):
+            digest.update(separator + b'"' + stream + b'"')
+            separator, count = b",", 0
+            for _, row in rows:
+                count += int(row[1]) == count
+            whole = min(whole, count)
+        digest.update(b"]")
+        return Disclosure(digest.hexdigest(), whole)
 
     def _generations(self, stream: UUID) -> frozenset[int]:
         """Return the generations of a stream's keys; none where it was not disclosed."""

@@ -6,6 +6,7 @@ Invariants:
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from domain.workloads.events import (
     WorkloadSubmitted,
 )
 from infrastructure.audit.compact import CompactMap
+from infrastructure.audit.key_index import Disclosure
 from infrastructure.audit.once import Once
 from infrastructure.audit.opening import Order
 from infrastructure.audit.signatures import Signatures
@@ -83,7 +85,8 @@ class Known:
     """The fold of one log.
 
     `workloads` and `attempts` hold what has not come to its end (infrastructure.audit.ended); `order` tells what is
-    disclosed; `once` and `ended` remember of everything else what later entries are held against.
+    disclosed, `disclosure` with which keys; `once` and `ended` remember of everything else what later entries are held
+    against.
     """
 
     origin: str
@@ -102,6 +105,7 @@ class Known:
     results: dict[str, Result] = field(default_factory=dict)
     nodes: dict[str, int] = field(default_factory=dict)
     data_generation: int = 0
+    disclosure: Callable[[], Disclosure] | None = None
     node_kids: dict[str, str] = field(default_factory=dict)
     sealed: int = 0
     _policy_digests: dict[tuple[int, tuple[Rule, ...]], str | None] = field(default_factory=dict)

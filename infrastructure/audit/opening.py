@@ -4,7 +4,9 @@ Invariants:
 - Origin, key commitment and tag are compared before the topic is looked up, in the closed registry (wire formats 1).
 - (stream, version) is dense in leaf order: an entry that was swapped between streams or left out is named.
 - A stream counts as disclosed with its keys of all generations. Where one was kept back, what follows entries of that
-  generation counts as not disclosed; a gap that no such generation explains refuses.
+  generation is opened and not judged; a gap that no such generation explains refuses.
+- Where the log's own stream is disclosed, it tells which generations there are: no other one excuses anything [a single
+  entry under keys that nobody has would switch off every check after it].
 """
 
 import hmac
@@ -171,7 +173,7 @@ class Order:
     """Follows opened entries in leaf order: each is the next of its stream, or its stream may lack some.
 
     Of streams that have not ended it keeps the last version and the leaf indices; of key generations that were not
-    disclosed, since which leaf index it has seen them.
+    disclosed, since which leaf index it has seen them (`hidden_since`), and which of them count (`hidden_generations`).
 
     Args:
         generations: of the disclosed keys of a stream.
@@ -182,6 +184,7 @@ class Order:
     def __init__(self, generations: Callable[[UUID], frozenset[int]], ended: CompactMap | None = None) -> None:
         self._generations = generations
         self._ended = ended
+        self._announced: int | None = None
         self.versions: dict[UUID, int] = {}
         self.leaves: dict[UUID, list[int]] = {}
         self.hidden_since: dict[int, int] = {}
@@ -192,6 +195,33 @@ class Order:
         generations = self._generations(stream)
         return bool(generations) and self.hidden_generations <= generations
 
+    def announce(self, generation: int) -> None:
+        """Take in that the log's own stream tells of key generations up to this one, and of no other."""
+        self._announced = generation
+        self.hide(self.hidden_since)
+
+    def hide(self, hidden_since: Mapping[int, int]) -> None:
+        """Take these generations for those that were not disclosed, each since a leaf index."""
+        self.hidden_since = dict(hidden_since)
+        self.hidden_generations = {one for one in hidden_since if self._announced is None or one <= self._announced}
+
+    def require_announced(self, own: UUID) -> None:
+        """Refuse entries under keys of which the log's own stream (`own`) doesn't tell and which it doesn't have.
+
+        Raises:
+            VerificationError: naming the first of them.
+        """
+        if self._announced is None:
+            return
+        announced, had = self._announced, self._generations(own)
+        unknown = [(since, one) for one, since in self.hidden_since.items() if one > announced and one not in had]
+        if unknown:
+            since, generation = min(unknown)
+            raise VerificationError(
+                f"entry {since}: sealed under generation {generation} of the data key, and what was disclosed of the "
+                f"log's own stream tells of {announced} rotations"
+            )
+
     def take(self, index: int, item: Item) -> Recorded | None:
         """Return an entry's event with its place; None where it was not disclosed, or its stream may lack some.
 
@@ -199,9 +229,8 @@ class Order:
             LedgerError: when the event is not of its form, or its version not the next one.
         """
         if isinstance(item, int):
-            if item not in self.hidden_generations:
-                self.hidden_since[item] = index
-                self.hidden_generations.add(item)
+            if item not in self.hidden_since:
+                self.hide({**self.hidden_since, item: index})
             return None
         event = event_from_json(item.topic, item.event)
         if not self._follows(item):

@@ -113,15 +113,21 @@ def _with_plaintext(
         if stated != origin:
             raise VerificationError(f"{KEYS}: the keys are another log's")
         with DisclosedStreams(path, places) as streams:
-            audit = HistoryAudit(origin, streams.generations, journal)
+            audit = HistoryAudit(origin, streams.generations, journal, lambda: streams.disclosure)
             if journal is not None and journal.position is not None:
                 audit.resume(journal.position, read_items(source, journal.position.leaves))
             _follow(audit, source, workers, journal, progress)
+            audit.finish()
             verdict = _with_rotations(verdict, audit.rotations())
     opened = f"plaintext of {audit.opened} disclosed entries: origin, key commitment, stream, dense versions, topics"
     not_checked = [*verdict.not_checked, *audit.not_checked()]
     if audit.sealed:
         not_checked.append(f"plaintext of {audit.sealed} entries whose stream keys were not disclosed")
+    if audit.unjudged:
+        not_checked.append(
+            f"{audit.unjudged} entries that were opened but not judged: keys of entries before them, perhaps of the "
+            "same stream, were kept back"
+        )
     return replace(verdict, checked=(*verdict.checked, opened, *audit.checked()), not_checked=tuple(not_checked))
 
 
