@@ -34,7 +34,7 @@ bench: .venv/dev.stamp
 	@$(PY) -m scripts.bench all
 
 soak: .venv/dev.stamp
-	@HYPOTHESIS_PROFILE=soak $(PY) -m pytest -n 2 -m "slow or not slow"
+	@HYPOTHESIS_PROFILE=soak $(PY) -m pytest -n 2 -rP -m "slow or not slow"
 
 # A virtual environment remembers absolute paths, so a moved clone builds a new one.
 .venv/bin/python:

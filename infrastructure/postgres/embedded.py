@@ -143,10 +143,11 @@ class EmbeddedServer:
     def _ensure_running(self) -> None:
         deadline = time.monotonic() + START_LIMIT_S
         found = postmaster.read_postmaster(self.cluster)
-        if found is not None and postmaster.is_running(self.cluster, found) and not self._adopt(deadline):
+        if found is not None and postmaster.is_running(self.cluster, found):
+            if self._adopt(deadline):
+                return
             self._stop_unreachable()
-        if self._socket_dir is None or not postmaster.takes_connections(self._socket_dir):
-            self._launch(deadline)
+        self._launch(deadline)  # a session of a killed server may still hold its socket: that is no server
 
     def _adopt(self, deadline: float) -> bool:
         """Wait until the running server takes connections; tell whether it does."""

@@ -162,18 +162,30 @@ class Trigger:
 
 
 def kill_postgres(postmaster: int) -> None:
-    """Kill the server's first process and all of its children at once, as a machine that loses its power does."""
-    children = [
-        int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal() and _parent(path) == postmaster
-    ]
-    for pid in (postmaster, *children):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """Kill the server's first process and all of its children, as a machine that loses its power does.
+
+    None may be left over: it would wait for ever for a lock that a killed one held, in memory that no new server takes.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(postmaster, signal.SIGSTOP)  # so that no child is born meanwhile
+        assert wait_for(lambda: not _killed_children(postmaster), 10)
+        os.kill(postmaster, signal.SIGKILL)
     assert wait_for(lambda: not Path(f"/proc/{postmaster}/cwd").exists(), 10)  # else it could be taken for running
 
 
-def _parent(process: Path) -> int | None:
+def _killed_children(parent: int) -> list[int]:
+    """Kill the living children of a process; return them."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    found = [pid for pid in pids if _is_living_child(pid, parent)]
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
+
+
+def _is_living_child(pid: int, parent: int) -> bool:
     try:
-        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
+        state, its_parent, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return False
+    return int(its_parent) == parent and state != "Z"

@@ -82,7 +82,7 @@ def carry_out(running: Pipeline, kills: list[Kill], moments: random.Random) -> C
     return counted
 
 
-@pytest.mark.parametrize("kills", [14, pytest.param(250, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [12, pytest.param(250, marks=pytest.mark.slow)])
 def test_whatever_is_killed_nothing_is_lost_or_doubled_and_everything_verifies(
     server: TestServer, tmp_path: Path, kills: int
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.transparency.anchor_forks import ForkReason
@@ -267,6 +267,7 @@ def _roll_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.turn(publish=False)
 
 
+@settings(max_examples=min(settings.default.max_examples, 2000) if settings.default else 60)
 @given(data=st.data())
 def test_every_bit_of_every_file_counts_and_its_file_is_named(scene: Scene, data: Any) -> None:
     """No bit of a bundle of ours is free: what no signature covers directly, the manifest covers."""
