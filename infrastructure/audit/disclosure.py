@@ -12,6 +12,7 @@ Invariants:
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,19 +39,30 @@ MAX_ROW_BYTES = 256
 """Longer than any row with the comma before it."""
 
 _CHUNK_BYTES = 1 << 20
+_ROWS = 1000
 TWICE = f"{KEYS}: its rows are not in order, or a stream or tag stands there twice"
 
 
 def keys_document(origin: str, keys: Iterable[StreamKey]) -> bytes:
     """Return the bytes of keys.json."""
-    rows = [
-        canonical(
-            {"stream": str(key.stream_id), "generation": key.generation, "tag": key.tag.hex(), "key": key.secret.hex()}
-        )
-        for key in sorted(keys, key=order_of)
-    ]
-    head = canonical({"format": FORMAT, "origin": origin, "streams": []})
-    return head.removesuffix(_TAIL) + b",".join(rows) + _TAIL
+    return b"".join(keys_pieces(origin, sorted(keys, key=order_of)))
+
+
+def keys_pieces(origin: str, keys: Iterable[StreamKey]) -> Iterator[bytes]:
+    """Yield the bytes of keys.json in pieces, of keys that come by stream and generation."""
+    rows = map(_printed, keys)
+    yield canonical({"format": FORMAT, "origin": origin, "streams": []}).removesuffix(_TAIL)
+    between = b""
+    while piece := b",".join(islice(rows, _ROWS)):
+        yield between + piece
+        between = b","
+    yield _TAIL
+
+
+def _printed(key: StreamKey) -> bytes:
+    return canonical(
+        {"stream": str(key.stream_id), "generation": key.generation, "tag": key.tag.hex(), "key": key.secret.hex()}
+    )
 
 
 def read_keys(directory: Path) -> tuple[str, Mapping[bytes, StreamKey]]:

@@ -17,7 +17,7 @@ from domain.message import Pending
 from domain.tenants.events import KeyDisclosed
 from domain.time import SECOND_MS
 from domain.transparency.checkpoint import Checkpoint
-from infrastructure.audit.disclosure import KEYS, keys_document
+from infrastructure.audit.disclosure import KEYS, keys_pieces
 from infrastructure.keys import ed25519
 from infrastructure.keys.stream_keys import stream_key
 from infrastructure.ledger import Ledger
@@ -59,7 +59,7 @@ def export_bundle(
         ConflictError: when `out` holds something.
         FrozenLogError: when the log is frozen, or has to be.
     """
-    extra = {KEY_FILE: _acknowledgement_key(ledger, log_id)}
+    extra: dict[str, bytes | Iterable[bytes]] = {KEY_FILE: _acknowledgement_key(ledger, log_id)}
     if with_keys is not None:
         check_free(out)  # a disclosure that comes to nothing isn't recorded
         streams = _chosen(ledger, log_id, with_keys)
@@ -124,6 +124,7 @@ def _disclose(ledger: Ledger, log_id: UUID, streams: Sequence[UUID], *, everythi
     ledger.append([Pending(log_id, log_id, version, event)])
 
 
-def _keys(ledger: Ledger, log_id: UUID, streams: Sequence[UUID]) -> bytes:
-    keys = [stream_key(key, stream) for key in ledger.keyring.get(log_id).data_keys for stream in streams]
-    return keys_document(ledger.log(log_id).origin, keys)
+def _keys(ledger: Ledger, log_id: UUID, streams: Sequence[UUID]) -> Iterator[bytes]:
+    """Yield the bytes of keys.json; the streams come in order."""
+    data_keys = ledger.keyring.get(log_id).data_keys
+    return keys_pieces(ledger.log(log_id).origin, (stream_key(key, one) for one in streams for key in data_keys))

@@ -24,7 +24,7 @@ from infrastructure.ledger import Ledger
 from infrastructure.postgres.records import Log
 
 TABLE = "stored_events"
-_MOST_STREAMS = 65_536
+_MOST_STREAMS = 16_384
 _MISSING = bytes(32)
 
 Progress = Callable[[int], None]

@@ -15,7 +15,7 @@ from uuid import UUID
 from domain.identifiers import uuid7
 from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.hashing import leaf_hash
-from infrastructure.audit.disclosure import KEYS, keys_document
+from infrastructure.audit.disclosure import KEYS, keys_pieces
 from infrastructure.entropy import SystemEntropy
 from infrastructure.keys.plaintext import EntryRecord, encode_record
 from infrastructure.keys.sealing import DataKey, Sealer, StreamKey
@@ -85,8 +85,8 @@ class LongLog:
             private=[KEYS] if with_keys else (), progress=progress,
         )  # fmt: skip
 
-    def _keys(self) -> Iterator[tuple[str, bytes]]:
-        yield KEYS, keys_document(ORIGIN, self.keys())  # asked for after the last entry
+    def _keys(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        yield KEYS, keys_pieces(ORIGIN, self.keys())  # asked for after the last entry
 
     def _all(self) -> Iterator[bytes]:
         for version, event in enumerate(self.tenant.beginning()):
