@@ -44,6 +44,7 @@ NO_LOG = UUID(int=0)
 
 VERSION_BYTES = 8
 _CACHED_STREAMS = 16_384
+_MAX_HIDDEN = 65_536
 
 
 class KeySource(Protocol):
@@ -196,14 +197,25 @@ class Order:
         return bool(generations) and self.hidden_generations <= generations
 
     def announce(self, generation: int) -> None:
-        """Take in that the log's own stream tells of key generations up to this one, and of no other."""
+        """Take in that the log's own stream tells of the next key generation (of 0 with its first entry)."""
         self._announced = generation
-        self.hide(self.hidden_since)
+        if generation in self.hidden_since:
+            self.hidden_generations.add(generation)
 
     def hide(self, hidden_since: Mapping[int, int]) -> None:
         """Take these generations for those that were not disclosed, each since a leaf index."""
         self.hidden_since = dict(hidden_since)
-        self.hidden_generations = {one for one in hidden_since if self._announced is None or one <= self._announced}
+        self.hidden_generations = {one for one in hidden_since if self._counts(one)}
+
+    def _hide(self, generation: int, index: int) -> None:
+        if len(self.hidden_since) == _MAX_HIDDEN:
+            raise VerificationError(f"entries under more than {_MAX_HIDDEN} key generations that were not disclosed")
+        self.hidden_since[generation] = index
+        if self._counts(generation):
+            self.hidden_generations.add(generation)
+
+    def _counts(self, generation: int) -> bool:
+        return self._announced is None or generation <= self._announced
 
     def require_announced(self, own: UUID) -> None:
         """Refuse entries under keys of which the log's own stream (`own`) doesn't tell and which it doesn't have.
@@ -230,7 +242,7 @@ class Order:
         """
         if isinstance(item, int):
             if item not in self.hidden_since:
-                self.hide({**self.hidden_since, item: index})
+                self._hide(item, index)
             return None
         event = event_from_json(item.topic, item.event)
         if not self._follows(item):

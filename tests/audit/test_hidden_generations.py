@@ -7,10 +7,12 @@ from uuid import uuid4
 import pytest
 
 from domain.canonical import canonical
+from domain.errors import VerificationError
 from domain.hashing import sha256_hex
 from domain.message import Event
 from domain.tenants.events import DataKeyRotated, KeyDisclosed, PrincipalRevoked
 from infrastructure.audit.disclosure import KEYS, keys_document
+from infrastructure.audit.opening import Order
 from infrastructure.audit.verify import verify_bundle
 from infrastructure.keys.plaintext import EntryRecord, encode_record
 from infrastructure.keys.sealing import DataKey, Sealer
@@ -71,6 +73,15 @@ def test_keys_that_the_log_never_told_of_are_refused_at_the_end(early: Past, tmp
     entries = [*early.entries, *told, junk(early, announced + 1)]
     verdict = verdict_of(early, tmp_path / "b", entries, every_key(early))
     refused(verdict, f"generation {announced + 1} of the data key", f"{announced} rotations", entry=len(entries) - 1)
+
+
+def test_generations_that_nobody_disclosed_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infrastructure.audit.opening._MAX_HIDDEN", 3)
+    order = Order(lambda _: frozenset())
+    for index, generation in enumerate((1, 2, 1, 3, 3)):
+        assert order.take(index, generation) is None
+    with pytest.raises(VerificationError, match="more than 3 key generations"):
+        order.take(5, 4)
 
 
 def test_an_entry_that_nobody_disclosed_is_counted_and_no_more(early: Past, tmp_path: Path) -> None:
