@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
@@ -21,6 +20,7 @@ from domain.errors import ConflictError
 from domain.message import Pending, Recorded
 from infrastructure.acknowledging import Acknowledger, Commit, NewestRound
 from infrastructure.clock import Clock
+from infrastructure.closing import Closing
 from infrastructure.entropy import Entropy
 from infrastructure.ids import IdSource
 from infrastructure.keys.at_rest import AtRest
@@ -73,7 +73,7 @@ class _Prepared:
     batch: Batch
 
 
-class Ledger(Logbook):
+class Ledger(Closing, Logbook):
     """Events of all logs of one cell. Use `open_ledger`.
 
     Attributes:
@@ -200,14 +200,6 @@ class Ledger(Logbook):
         self._group.close()
         self._datastore.close()
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _acknowledgement_signer(self, log_id: UUID) -> AcknowledgementSigner:
         return AcknowledgementSigner(self.keyring.get(log_id).acknowledgement_key(), self.log(log_id).origin)

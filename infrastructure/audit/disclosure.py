@@ -14,12 +14,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from uuid import UUID
 
 from domain.canonical import canonical
 from domain.errors import MalformedError, VerificationError
+from infrastructure.closing import Closing
 from infrastructure.keys.stream_keys import MAX_GENERATION, StreamKey
 from infrastructure.tlog.files import open_file
 
@@ -81,7 +80,7 @@ def read_keys(directory: Path) -> tuple[str, Mapping[bytes, StreamKey]]:
         return file.origin, keys
 
 
-class KeysFile:
+class KeysFile(Closing):
     """A bundle's keys.json, read row by row. Close it.
 
     Raises:
@@ -139,14 +138,6 @@ class KeysFile:
     def close(self) -> None:
         """Let the file go."""
         os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def order_of(key: StreamKey) -> tuple[str, int]:

@@ -22,13 +22,13 @@ import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domain.errors import ConflictError, RefusedError, UnavailableError
 from infrastructure.audit.compact import SALT_BYTES, CompactMap
+from infrastructure.closing import Closing
 from infrastructure.entropy import SystemEntropy
 
 _POSITION, _PLACES, _ENDED, _LOCK = "position.json", "places", "ended", "lock"
@@ -77,7 +77,7 @@ class _State(BaseModel):
     position: Position
 
 
-class Journal:
+class Journal(Closing):
     """One audit's state. Close it; `discard` it when the audit has come to a verdict.
 
     Args:
@@ -156,14 +156,6 @@ class Journal:
         for file in self._files.values():
             file.close()
         os.close(self._lock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _read(self) -> _State | None:
         """Return the state of an earlier run, if there is one and it fits."""

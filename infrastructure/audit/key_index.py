@@ -13,12 +13,12 @@ from bisect import bisect_left
 from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.errors import MalformedError, VerificationError
 from infrastructure.audit.disclosure import KEYS, TWICE, KeysFile, order_of
+from infrastructure.closing import Closing
 from infrastructure.keys.stream_keys import MAX_GENERATION, TAG_BYTES, StreamKey
 from infrastructure.tlog.layout import MAX_FILE_BYTES
 
@@ -28,7 +28,7 @@ _PREFIX_BYTES = 2
 _CACHED = 65_536
 
 
-class KeyIndex:
+class KeyIndex(Closing):
     """Disclosed keys by tag.
 
     Args:
@@ -80,14 +80,6 @@ class KeyIndex:
         if isinstance(self._index, mmap.mmap):
             self._index.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 class Disclosure(NamedTuple):
     """What a keys.json discloses: H(JCS of its streams) in hex; how many generations, from 0 on, it has of each."""
@@ -96,7 +88,7 @@ class Disclosure(NamedTuple):
     generations: int
 
 
-class DisclosedStreams:
+class DisclosedStreams(Closing):
     """Which streams were disclosed, and with the keys of which generations.
 
     Args:
@@ -136,14 +128,6 @@ class DisclosedStreams:
     def close(self) -> None:
         """Let the file go."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def build_index(directory: Path, index: Path) -> tuple[str, "array[int]"]:

@@ -14,8 +14,6 @@ import os
 import selectors
 import threading
 from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Self
 from uuid import UUID
 
 from psycopg import Connection
@@ -24,6 +22,7 @@ from psycopg.sql import SQL, Identifier
 
 from domain.errors import LedgerError, UnavailableError, VerificationError
 from infrastructure.backoff import Backoff
+from infrastructure.closing import Closing
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.feed import Feed
 from infrastructure.postgres.reading import translated
@@ -34,7 +33,7 @@ _BREATH_S = 0.005
 _ROWS = 500
 
 
-class Watch:
+class Watch(Closing):
     """What has moved since it was last asked. It rings once, then not again before it was asked.
 
     Args:
@@ -76,16 +75,8 @@ class Watch:
         """Ring no more. Safe to repeat."""
         self._hub.forget(self)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class Hub:
+class Hub(Closing):
     """One for a process. Its thread starts with the first watch.
 
     Args:
@@ -144,14 +135,6 @@ class Hub:
     def closed(self) -> bool:
         """Whether it was closed."""
         return self._stopped.is_set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self) -> None:
         try:

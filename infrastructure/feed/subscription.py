@@ -12,11 +12,11 @@ Invariants:
 import threading
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from domain.errors import UnavailableError, VerificationError
 from infrastructure.backoff import Backoff
+from infrastructure.closing import Closing
 from infrastructure.feed.hub import Hub
 from infrastructure.feed.source import Page, Source
 
@@ -81,7 +81,7 @@ class Cursor(Generic[T]):
         return self._source.read(self.position)
 
 
-class Subscription(Generic[T]):
+class Subscription(Closing, Generic[T]):
     """An iterator over a source. It blocks where nothing follows yet; `close` from another thread ends it.
 
     Args:
@@ -128,14 +128,6 @@ class Subscription(Generic[T]):
                 return self._cursor.next()
             self._advance()
         raise StopIteration
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _ended(self) -> bool:
         return self._closed.is_set() or (self._watch is not None and self._hub.closed)

@@ -10,9 +10,9 @@ Invariants:
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
+from infrastructure.closing import Closing
 from infrastructure.feed.asynchronous import AsyncSubscription
 from infrastructure.feed.hub import Hub
 from infrastructure.feed.source import Source, Sources
@@ -25,7 +25,7 @@ _READERS = 4
 """Threads, and so connections, that read pages for asynchronous subscribers."""
 
 
-class Subscriptions:
+class Subscriptions(Closing):
     """The subscriptions of one process.
 
     Args:
@@ -60,11 +60,3 @@ class Subscriptions:
         """End all subscriptions. Safe to repeat."""
         self.hub.close()
         self._readers.shutdown()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -18,13 +18,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import LiteralString, Self
+from typing import LiteralString
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
 from domain.errors import MalformedError, RefusedError, UnavailableError
+from infrastructure.closing import Closing
 from infrastructure.postgres.cluster import SUPERUSER
 from infrastructure.postgres.embedded import EmbeddedServer
 from infrastructure.postgres.migrate import migrate
@@ -52,7 +52,7 @@ _CAUSES = {
 
 
 @dataclass
-class Database:
+class Database(Closing):
     """An open database. Close it, or use it as a context manager: the last user of an embedded server stops it."""
 
     conninfo: str = field(repr=False)
@@ -63,14 +63,6 @@ class Database:
         """Leave the database. Doing it again does nothing."""
         if self.server is not None:
             self.server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_database(data_dir: Path, environ: Mapping[str, str]) -> Database:

@@ -17,12 +17,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from eventsourcing.persistence import IntegrityError
 
 from domain.errors import RefusedError, UnavailableError
+from infrastructure.closing import Closing
 from infrastructure.postgres.batch import Batch, merge
 from infrastructure.postgres.room import Room
 
@@ -60,7 +60,7 @@ class _Waiting(Generic[T]):
         return max(1, len(self.batch.events))
 
 
-class GroupCommit(Generic[T]):
+class GroupCommit(Closing, Generic[T]):
     """Collects batches of all threads and tasks of this process and commits them together.
 
     Args:
@@ -116,14 +116,6 @@ class GroupCommit(Generic[T]):
             self._closed = True
             self._changed.notify()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _enter(self, waiting: _Waiting[T]) -> None:
         with self._changed:

@@ -10,14 +10,13 @@ Invariants:
 import contextlib
 import hashlib
 import threading
-from types import TracebackType
-from typing import Self
 
 import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow, tuple_row
 
 from domain.errors import UnavailableError
+from infrastructure.closing import Closing
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.reading import Reader
@@ -25,7 +24,7 @@ from infrastructure.postgres.reading import Reader
 _VIEWS = load("views.sql")
 
 
-class Leases:
+class Leases(Closing):
     """The leases of one process, on one connection of their own.
 
     Args:
@@ -73,14 +72,6 @@ class Leases:
         """Let others have all. Safe to repeat."""
         with self._lock:
             self._drop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _ask(self, query: str, name: str) -> bool:
         try:

@@ -9,10 +9,10 @@ Invariants:
 """
 
 import threading
-from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
 from domain.errors import ConflictError, MalformedError, RefusedError, UnavailableError, UnknownError
+from infrastructure.closing import Closing
 from infrastructure.runtime import process
 from infrastructure.runtime.abi import Fault
 from infrastructure.runtime.frames import MAX_FRAME_BYTES, ProcessEndedError, exchange
@@ -51,7 +51,7 @@ _REASONS: Final[dict[str, type[RefusedError]]] = {
 _AnswerT = TypeVar("_AnswerT", bound=Answer)
 
 
-class Keep:
+class Keep(Closing):
     """Enclaves for one log. Safe to call from several threads; calls are served one after another."""
 
     def __init__(
@@ -156,14 +156,6 @@ class Keep:
             if not self._closed:
                 self._closed = True
                 process.end(self._worker)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _begin(self) -> Ready:
         begin: Request = Begin(origin=self._origin, memory_limit_bytes=self._memory_limit_bytes)

@@ -1,14 +1,13 @@
 """The keeps of a node: one per tenant's log, started when first asked for."""
 
 import threading
-from types import TracebackType
-from typing import Self
 
 from domain.errors import UnavailableError
+from infrastructure.closing import Closing
 from infrastructure.runtime.keep import DEFAULT_MEMORY_LIMIT_BYTES, Keep
 
 
-class KeepPool:
+class KeepPool(Closing):
     """Gives each origin its own keep, and so its own process. Safe to call from several threads."""
 
     def __init__(self, *, memory_limit_bytes: int = DEFAULT_MEMORY_LIMIT_BYTES) -> None:
@@ -37,11 +36,3 @@ class KeepPool:
             for keep in self._keeps.values():
                 keep.close()
             self._keeps.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
