@@ -20,10 +20,9 @@ def test_what_a_command_stored_is_acknowledged_in_its_answer_and_in_files_that_t
     told = row["acknowledgements"]
     assert told
     assert len({one["object"]["jti"] for one in told}) == 1  # of this statement; the decider's events are not its own
-    files = sorted(acks.iterdir())
-    assert [json.loads(path.read_bytes()) for path in files] == sorted(
-        told, key=lambda one: one["object"]["leaf_index"]
-    )
+    files = [json.loads(path.read_bytes()) for path in acks.iterdir()]
+    first, second = (sorted(found, key=lambda one: one["object"]["leaf_index"]) for found in (files, told))
+    assert first == second
     waits = ledger.run("submit", FLOOD, *SUBMIT, "--no-run", "--ack", acks, "--json").json
     ledger.run("cancel", waits["workload"], *SUBMIT, "--ack", acks, "--json")
     bundle = tmp_path / "bundle"
