@@ -90,6 +90,7 @@ class LogCheck:
             if progress is not None:
                 progress(last)
         roots.end()
+        self._finish(size)
 
     def _hashes(self, page: list[Row], first: int, last: int) -> list[bytes]:
         """Return the leaf hashes of a page, made again; zeros stand for rows that are missing."""
@@ -147,6 +148,13 @@ class LogCheck:
         except VerificationError as error:
             self._differs(index, str(error).removeprefix(f"entry {index}: "))
             self._stop(index + 1)
+
+    def _finish(self, size: int) -> None:
+        try:
+            if self.follows:
+                self.audit.finish()
+        except VerificationError as error:
+            self._differs(size - 1, str(error))
 
     def _stop(self, index: int) -> None:
         self.follows = False

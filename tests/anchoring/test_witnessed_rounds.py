@@ -22,7 +22,7 @@ from infrastructure.publish.places import floors_of, tiles_of
 from infrastructure.tlog.cosigning import Cosigner, cosignature_times, print_lines
 from infrastructure.witness.client import WitnessClient
 from infrastructure.witness.request import AddCheckpoint
-from tests.anchoring.stage import ROUND_MS, RunningWitness, Stage, policy_of
+from tests.anchoring.stage import RunningWitness, Stage, policy_of
 
 LIAR = Cosigner.from_seeds("liar.example", b"l" * 32, b"L" * 32)
 AT = 1_700_000_000
@@ -231,7 +231,7 @@ def kept_frozen(stage: Stage, rounds: int | None, when_frozen: Callable[[threadi
     with pretending(knows_size(1000)) as ahead:
         publisher = AnchorPublisher(stage.ledger, policy_of([ahead]), timeout_s=stage.timeout_s, tell=tell)
         with pytest.raises(FrozenLogError, match="knows size 1000"):
-            keep_cadence(publisher, ROUND_MS, rounds=rounds, at_once=rounds is not None, stop=stop)
+            keep_cadence(publisher, 50, rounds=rounds, at_once=rounds is not None, stop=stop)
     return seen
 
 

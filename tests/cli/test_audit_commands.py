@@ -148,6 +148,7 @@ def test_an_export_that_is_interrupted_says_that_it_goes_on(
 
 
 def test_the_live_database_is_checked_and_damage_ends_with_1(ledger: Installation) -> None:
+    ledger.done("log", "publish")
     found = ledger.done("audit", "fsck", "--json").json
     assert (found["ok"], found["differences"], found["total"], found["first_error"]) == (True, [], 0, None)
     assert len(found["logs"]) >= 3

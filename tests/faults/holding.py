@@ -159,5 +159,5 @@ def _assert_acks(bundle: Path, place: Place, log: Log) -> None:
     verdict, report = hold_acks(bundle, verify_bundle(bundle), own)
     assert verdict.ok, verdict
     assert report is not None
-    assert (report.lost, report.refused, report.not_due) == ((), (), 0)
+    assert (report.lost, report.refused, report.not_due, report.untold) == ((), (), 0, 0)
     assert report.found > 0

@@ -174,16 +174,15 @@ def test_connections_that_were_lost_while_idle_are_not_handed_out(
             admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'ledger'")
 
 
-def test_waiting_for_a_log_that_somebody_holds_ends(
-    recorder: LedgerRecorder, conninfo: str, datastore: LedgerDatastore
-) -> None:
+def test_waiting_for_a_log_that_somebody_holds_ends(recorder: LedgerRecorder, conninfo: str) -> None:
     (log_id,) = make_logs(recorder, 1)
-    with datastore.appends.get_connection() as connection:
-        connection.execute("SET lock_timeout = '50ms'")  # the pool's only connection
-    with psycopg.connect(as_role(conninfo)) as holder:
-        holder.execute("SELECT * FROM ledger.log_heads FOR UPDATE")
-        with pytest.raises(UnavailableError, match="another append"):
-            recorder.append([event(log_id)])
+    with LedgerDatastore(conninfo, most_connections=1) as datastore:
+        with datastore.appends.get_connection() as connection:
+            connection.execute("SET lock_timeout = '50ms'")  # the pool's only connection
+        with psycopg.connect(as_role(conninfo)) as holder:
+            holder.execute("SELECT * FROM ledger.log_heads FOR UPDATE")
+            with pytest.raises(UnavailableError, match="another append"):
+                LedgerRecorder(datastore).append([event(log_id)])
 
 
 def test_a_killed_server_recovers_all_that_was_acknowledged(tmp_path: Path) -> None:
