@@ -47,6 +47,7 @@ class Watch(Closing):
         self._hub = hub
         self._ring = ring
         self._moved: set[UUID] = set()
+        self._unnamed = False
         self._rung = False
         self._lock = threading.Lock()
 
@@ -63,10 +64,17 @@ class Watch(Closing):
             self._rung = False
         return moved
 
-    def touch(self, moved: Iterable[UUID]) -> None:
-        """Note what moved, and ring, unless that was done since it was last asked."""
+    def take_unnamed(self) -> bool:
+        """Tell whether, since the last call, logs may have moved that `take` does not name: the hub has just begun."""
         with self._lock:
-            self._moved.update(moved)
+            unnamed, self._unnamed = self._unnamed, False
+        return unnamed
+
+    def touch(self, moved: Iterable[UUID] | None) -> None:
+        """Note what moved (None: nobody knows), and ring, unless that was done since it was last asked."""
+        with self._lock:
+            self._moved.update(moved or ())
+            self._unnamed = self._unnamed or moved is None
             rung, self._rung = self._rung, True
         if not rung:
             self._ring()
@@ -211,4 +219,4 @@ class Hub(Closing):
         with self._lock:
             watches = [watch for group in self._watches.values() for watch in group]
         for watch in watches:
-            watch.touch(())
+            watch.touch(None)

@@ -3,8 +3,8 @@
 Invariants:
 - Logs take turns, a bounded step each: one that has much to catch up on does not keep the others waiting.
 - A log that is stopped by an event is tried again after pauses that grow to a minute; the others go on meanwhile.
-- Which logs there is something to do for is looked up at the start and every 30 s, and in between told by the hub: a
-  build that another process began, or left, is found.
+- Which logs there is something to do for is looked up at the start, when the hub has begun, and every 30 s, and in
+  between told by the hub: a build that another process began, or left, is found.
 - It works while it holds its lease, and ends with an error when that is lost.
 """
 
@@ -63,7 +63,7 @@ class Runner:
                 if now - checked >= PATIENCE_S:
                     self._check()
                     checked = now
-                if now - looked >= _LOOK_S:
+                if watch.take_unnamed() or now - looked >= _LOOK_S:
                     self._todo.update(dict.fromkeys(self._follower.behind()))
                     looked = now
                 self._take_turns(now)

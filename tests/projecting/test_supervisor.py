@@ -13,6 +13,7 @@ import pytest
 
 from domain.errors import UnavailableError
 from domain.message import Recorded
+from infrastructure.feed.hub import Hub
 from infrastructure.feed.subscriptions import Subscriptions
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.cluster import SUPERUSER
@@ -193,6 +194,31 @@ def test_commits_are_folded_as_they_come_and_lost_connections_do_not_end_it(
     }
     for log_id in log_ids:
         assert_exact(ledger, log_id)
+
+
+def test_what_is_committed_while_the_hub_begins_is_not_left_until_the_next_look(
+    ledger: Ledger, feeds: Subscriptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the runner's first look and the hub's: nobody's hint names the log."""
+    log_id = make_log(ledger)
+    looked = threading.Event()
+    behind, begin = Follower.behind, Hub._begin
+
+    def look(self: Follower) -> list[UUID]:
+        found = behind(self)
+        looked.set()
+        return found
+
+    def late(self: Hub) -> None:
+        assert looked.wait(PATIENCE_S)
+        tick(ledger, log_id, 2)
+        begin(self)
+
+    monkeypatch.setattr(Follower, "behind", look)
+    monkeypatch.setattr(Hub, "_begin", late)
+    with Supervisor(ledger, feeds.hub, {CHAIN: chain}):
+        assert wait_for(lambda: ledger.head(log_id).size == 2, PATIENCE_S)
+        assert wait_for(is_live(ledger, log_id), PATIENCE_S)
 
 
 def test_a_poisoned_event_stops_one_log_visibly_until_the_fold_can_take_it(

@@ -33,6 +33,7 @@ NO_EVIDENCE = {
     "anchor_checkpoints": "cosigned notes are signed themselves: they are checked in the bundle that they go into",
     "anchor_rounds.at_ms": "when a round was due; the rounds' order is their index, their time the cosignatures'",
     "anchor_witnesses": "what a witness cosigned last, as far as we know; it is asked again, and its own size decides",
+    "commands.digest": "it is sealed beside the answer; the column is read for rows of the first release only",
     "decider_epoch": "which decider writes; a wrong number stops deciders and changes nothing that is stored",
     "feed_channel": "where readers listen; the feed itself is read",
     "publications.log_id": "remembers where a floor was found, so as not to look again; the floor is the file",
