@@ -4,7 +4,8 @@ Invariants:
 - It comes after the bundle's own verification, and can only take away from its verdict.
 - With a policy, the log's and the anchor log's keys must be those of the policy. Without one the anchor log's keys are
   those that came with the bundle, and that is said.
-- What no round vouches for is said: entries after the last round, gaps, rounds that hold more than the bundle. Only
+- What no round vouches for is said: entries after the last round, gaps. A bundle that holds less than its rounds is
+  refused: whoever made it left out what was published. Only
   what the last round holds is called witnessed, and nothing is where it holds none of the bundle's entries.
 - Under a greatest age, entries after the last round must be younger (infrastructure.audit.tail).
 - Memory is constant; nothing of the tree is computed again.
@@ -145,6 +146,12 @@ def _verified(
     if isinstance(found, ForkProof):
         refused = replace(verdict, ok=False, trust=REFUSED, first_error=_shown(str(found)), checked=())
         return refused, Anchored("fork", 0, audit.size, judge.witnessing, fork=found)
+    if (
+        found.beyond
+    ):  # an export takes openings of rounds that were made before it read the log's head, never later ones
+        raise VerificationError(
+            f"truncated or rolled back: {found.beyond} rounds hold more entries than this bundle's {audit.size}"
+        )
     if signed is not None:
         judge(signed.note, signed.verify(audit.anchors, judge))
     anchored = Anchored(str(found), found.covered_size, audit.size, _witnessing(found, audit))
@@ -332,8 +339,6 @@ def _added(
             checked.append("the anchor log's keys came from outside")
         else:
             not_checked.append(f"whose the keys of {audit.anchors} are: they came with the bundle")
-    if found.beyond:
-        not_checked.append(f"{found.beyond} rounds that hold more entries than this bundle")
     witnessed, before = _told(verdict, anchored.witnessing, anchored.covered)
     return replace(
         verdict,
