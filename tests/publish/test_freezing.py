@@ -206,7 +206,7 @@ def exchanged(postgres: TestServer, tmp_path: Path) -> Iterator[tuple[Machine, C
         def exchange(copy: str) -> None:
             with psycopg.connect(postgres.conninfo("postgres", SUPERUSER), autocommit=True) as admin:
                 for old, new in ((made.name, f"{made.name}_away"), (copy, made.name)):
-                    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+                    end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
                     admin.execute(end, (old,))
                     admin.execute(SQL("ALTER DATABASE {} RENAME TO {}").format(Identifier(old), Identifier(new)))
 
@@ -261,7 +261,7 @@ def test_the_floors_are_held_against_the_database_once_for_each_connection(
     member.adopt()
     assert looked == []
     with psycopg.connect(made.server.conninfo("postgres", SUPERUSER), autocommit=True) as admin:
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (made.name,))
+        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (made.name,))
     for _ in range(8):  # the pool lends its connections in turn
         member.adopt()
     assert 1 <= len(looked) < 4
