@@ -11,7 +11,7 @@ demo: .venv/runtime.stamp
 	@$(PY) -m infrastructure.cli demo --data-dir "$(DATA)"
 
 test: .venv/dev.stamp
-	@$(PY) -m pytest -n 2 -m "not slow"
+	@$(PY) -m pytest -n 3 -m "not slow"
 
 check: .venv/dev.stamp format lint types imports tests
 
@@ -28,7 +28,7 @@ imports: .venv/dev.stamp
 	@.venv/bin/python -c 'from importlinter.cli import lint_imports_command as main; main()' --no-cache
 
 tests: .venv/dev.stamp
-	@$(PY) -m pytest -n 2 -m "not slow"
+	@$(PY) -m pytest -n 3 -m "not slow"
 
 bench: .venv/dev.stamp
 	@$(PY) -m scripts.bench all
