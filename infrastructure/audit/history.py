@@ -111,6 +111,12 @@ class HistoryAudit:
         if self._known.own_stream is not None:
             self._known.order.require_announced(self._known.own_stream)
 
+    @property
+    def erasure_ordered(self) -> bool:
+        """Whether the log ends with an erasure that is ordered."""
+        tenant = self._known.registered
+        return tenant is not None and tenant.erasure_not_before_ms is not None
+
     def keys(self) -> dict[str, bytes]:
         """Return the public keys that sign in this log, as far as it has told, by thumbprint."""
         tenant = self._known.registered

@@ -100,6 +100,8 @@ def _check_log(
     report.checked["entries hashed again"] += pin.size
     report.checked["entries opened, each what its columns say"] += check.opened
     _check_rotations(ledger, log, check, report)
+    if check.follows and Publications(ledger.datastore).closed(log.log_id):
+        report.require(check.audit.erasure_ordered, "log_heads", log.origin, "closed, and no erasure is ordered")
     check_order(inspection, log, pin.size, report)
     check_positions(inspection, log, report)
     check_payloads(inspection, log, report)

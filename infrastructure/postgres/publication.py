@@ -71,6 +71,10 @@ class Publications(Reader):
     def close(self, log_id: UUID, size: int) -> bool:
         """Let a log take nothing more for good; return whether it is closed, which it is at this size only."""
         self.run_query(_QUERIES["close"], {"log_id": log_id, "size": size})
+        return self.closed(log_id)
+
+    def closed(self, log_id: UUID) -> bool:
+        """Tell whether a log takes nothing more for good."""
         return bool(self.run_query(_QUERIES["closed"], {"log_id": log_id})[0][0])
 
     def found(self, log_id: UUID, floor: Checkpoint) -> None:

@@ -129,6 +129,10 @@ ROWS: dict[str, tuple[str, str, str, str, int | None]] = {
         "AND (e.leaf_index, o.leaf_index) IN ((40, 41), (41, 40))"),
         "stored_events", "columns are not what the sealed entry says", 40,
     ),
+    "a log that is closed though nobody ordered its erasure": (
+        "log_heads", "UPDATE ledger.log_heads SET closed = true WHERE tenant_id = %(log)s",
+        "log_heads", "closed, and no erasure is ordered", None,
+    ),
     "a head that is too long": (
         "log_heads", "UPDATE ledger.log_heads SET tree_size = tree_size + 2 WHERE tenant_id = %(log)s",
         "stored_events", "missing, and so are all to", None,
