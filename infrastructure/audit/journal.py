@@ -1,6 +1,6 @@
 """What an audit writes down so that it can be resumed, in a directory of the auditor's own.
 
-Three files: `places` and `ended`, to which records of the compact maps are appended; and `position.json`, replaced in
+Three files: `places` and `ended`, to which records of the compact maps are appended; and `position`, replaced in
 one step every few seconds, which says how much of those two counts, their hashes, and where the audit stood.
 
 Invariants:
@@ -31,7 +31,7 @@ from infrastructure.audit.compact import SALT_BYTES, CompactMap
 from infrastructure.closing import Closing
 from infrastructure.entropy import SystemEntropy
 
-_POSITION, _PLACES, _ENDED, _LOCK = "position.json", "places", "ended", "lock"
+_POSITION, _PLACES, _ENDED, _LOCK = "position", "places", "ended", "lock"
 _FORMAT = "ledger-audit-state/v1"
 _OWNERS_DIRECTORY, _OWNERS_FILE = 0o700, 0o600
 _OTHERS = 0o077
@@ -140,7 +140,8 @@ class Journal(Closing):
                 hashes={name: file.digest() for name, file in self._files.items()},
                 position=position,
             )
-            _replace(self._directory / _POSITION, state.model_dump_json().encode())
+            body = state.model_dump_json()
+            _replace(self._directory / _POSITION, f"{_digest(body)}\n{body}".encode())
         except OSError as error:
             raise _unavailable(self._directory, error) from error
         ended = time.monotonic()
@@ -160,7 +161,10 @@ class Journal(Closing):
     def _read(self) -> _State | None:
         """Return the state of an earlier run, if there is one and it fits."""
         try:
-            state = _State.model_validate_json((self._directory / _POSITION).read_bytes())
+            digest, _, body = (self._directory / _POSITION).read_text("utf-8").partition("\n")
+            if digest != _digest(body):
+                return None
+            state = _State.model_validate_json(body)
             salt = bytes.fromhex(state.salt)
         except FileNotFoundError:
             return None

@@ -56,7 +56,7 @@ def audit_state(directory: Path, size: int | None, asked: Path | None) -> Iterat
     try:
         yield state
     except KeyboardInterrupt:
-        if state is not None and any(state.glob("position.json")):
+        if state is not None and any(state.glob("position")):
             say(f"interrupted; what was found is kept in {state}: the same command goes on from there")
         raise
     if asked is None and state is not None:

@@ -109,7 +109,7 @@ def test_an_interrupted_audit_says_how_to_go_on_and_goes_on(
     assert ended.code == 130
     assert line.startswith("interrupted; what was found is kept in ")
     state = Path(line.removeprefix("interrupted; what was found is kept in ").partition(": ")[0])
-    assert (state / "position.json").is_file()
+    assert (state / "position").is_file()
     assert state.stat().st_mode & 0o777 == 0o700
     opened: list[int] = []
     whole = verify_bundle

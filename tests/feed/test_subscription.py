@@ -191,7 +191,7 @@ def test_delayed_commits_of_several_writers_leave_no_hole_and_no_duplicate(
 def throw_out(postgres: TestServer) -> None:
     """Let the server end all connections of the ledger."""
     with psycopg.connect(postgres.conninfo("postgres", SUPERUSER)) as admin:
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ledger'")
+        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'ledger'")
 
 
 def test_after_lost_connections_it_goes_on_where_it_was(

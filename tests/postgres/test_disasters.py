@@ -158,7 +158,7 @@ def test_when_the_server_throws_everybody_out_the_next_append_connects_again(
     (log_id,) = make_logs(recorder, 1)
     recorder.append([event(log_id)])
     with psycopg.connect(postgres.conninfo("postgres", SUPERUSER)) as admin:
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ledger'")
+        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'ledger'")
     recorder.append([event(log_id)])
     assert recorder.head(log_id).size == 2
 

@@ -29,6 +29,7 @@ from tests.projecting.histories import CHAIN, chain, finish, folded, make_log, s
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 20.0
+TERMINATE = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'ledger'"
 
 # Keeps the chain live; says when it has the lease. With a step it stops there, once it has folded something.
 KEEPER = """
@@ -160,7 +161,7 @@ def test_a_lease_is_held_once_and_is_lost_with_its_connection(
         one.end("a")
         assert two.take("a")
         with psycopg.connect(postgres.conninfo("postgres", SUPERUSER)) as admin:
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ledger'")
+            admin.execute(TERMINATE)
         ledger.datastore.check()
         with pytest.raises(UnavailableError):
             two.check("a")
@@ -183,7 +184,9 @@ def test_commits_are_folded_as_they_come_and_lost_connections_do_not_end_it(
             assert all(wait_for(is_live(ledger, log_id), PATIENCE_S) for log_id in log_ids), (number, told)
             if number == 1:
                 with psycopg.connect(postgres.conninfo("postgres", SUPERUSER)) as admin:
-                    admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ledger'")
+                    admin.execute(
+                        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'ledger'"
+                    )
                 assert wait_for(lambda: bool(told), PATIENCE_S)  # the lease was lost: it takes it again
                 ledger.datastore.check()
         assert wait_for(lambda: supervisor.running() == {CHAIN}, PATIENCE_S)
