@@ -184,9 +184,7 @@ def test_commits_are_folded_as_they_come_and_lost_connections_do_not_end_it(
             assert all(wait_for(is_live(ledger, log_id), PATIENCE_S) for log_id in log_ids), (number, told)
             if number == 1:
                 with psycopg.connect(postgres.conninfo("postgres", SUPERUSER)) as admin:
-                    admin.execute(
-                        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'ledger'"
-                    )
+                    admin.execute(TERMINATE)
                 assert wait_for(lambda: bool(told), PATIENCE_S)  # the lease was lost: it takes it again
                 ledger.datastore.check()
         assert wait_for(lambda: supervisor.running() == {CHAIN}, PATIENCE_S)
