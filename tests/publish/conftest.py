@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands.conftest import cell
+from tests.database import postgres
 from tests.publish.trees import Place
+
+__all__ = ["cell", "postgres"]
 
 
 @pytest.fixture

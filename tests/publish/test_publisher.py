@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,26 +15,19 @@ from infrastructure.publish.logs import log_signer
 from infrastructure.publish.places import floors_of, tiles_of
 from infrastructure.publish.publisher import Pace, Publisher, metrics, pace_from, statuses
 from infrastructure.tlog.foreign import verify_foreign
-from tests.commands.cell import Cell, Member, founded
+from tests.commands.cell import Cell, Member
 from tests.conftest import ROOT
-from tests.database import TestServer, postgres
+from tests.database import postgres
 from tests.publish.trees import ORIGIN, MemoryTree, Place
 
 __all__ = ["postgres"]
 
 
-@pytest.fixture(scope="module")
-def shared(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
-    with postgres.database() as name:
-        made = founded(tmp_path_factory.mktemp("cell"), postgres.conninfo(name))
-        yield made
-        made.close()
-
-
 @pytest.fixture
-def cell(shared: Cell) -> Cell:
-    Publisher(shared.ledger).publish()
-    return shared
+def cell(cell: Cell) -> Cell:
+    """The shared cell, with all that happened published."""
+    Publisher(cell.ledger).publish()
+    return cell
 
 
 def status_of(cell: Cell, member: Member) -> tuple[int, int | None, int | None, int]:

@@ -1,7 +1,7 @@
 """Keys of logs change: the chain of notes, the entry that records it, and what an auditor makes of both."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,19 +21,11 @@ from infrastructure.tlog.key_chain import proves_fork, sign_key_note
 from infrastructure.tlog.layout import Listed, manifest_text, print_manifest
 from infrastructure.tlog.revocation import Recovery, Standing, require_in_force, revoked_generations
 from infrastructure.tlog.signing import LogSigner
-from tests.commands.cell import Cell, Member, founded
-from tests.database import TestServer, postgres
+from tests.commands.cell import Cell, Member
+from tests.database import postgres
 from tests.publish.trees import signed_by
 
 __all__ = ["postgres"]
-
-
-@pytest.fixture(scope="module")
-def cell(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
-    with postgres.database() as name:
-        made = founded(tmp_path_factory.mktemp("cell"), postgres.conninfo(name))
-        yield made
-        made.close()
 
 
 @pytest.fixture
