@@ -9,12 +9,11 @@ from infrastructure.anchors.anchored import anchored_by
 from infrastructure.client import acts
 from infrastructure.commands.loading import load_tenant
 from infrastructure.erasure import destroy_keys
-from infrastructure.ids import SeededIds
 from infrastructure.keys import ed25519
-from infrastructure.ledger import Answer, open_ledger
+from infrastructure.ledger import Answer
 from infrastructure.rotation import rotate_data_key
 from tests.anchoring.stage import Stage, policy_of
-from tests.commands.cell import ENTROPY
+from tests.commands.cell import another_process
 
 
 def test_without_an_anchor_log_nothing_is_waited_for(stage: Stage) -> None:
@@ -64,13 +63,13 @@ def test_a_key_is_destroyed_after_its_last_checkpoint_was_anchored_and_the_recor
 def test_an_acknowledgement_promises_a_round_counted_from_the_newest(stage: Stage) -> None:
     for _ in range(3):
         stage.turn()
-    log, cell, heard = stage.log(), stage.cell, list[int]()
+    log, heard = stage.log(), list[int]()
     key = ed25519.public_bytes(stage.ledger.keyring.get(log.log_id).acknowledgement_key())
 
     def hear(answer: Answer) -> None:
         heard.extend(one.verify(key, log.origin).publish_by for one in answer.acknowledgements)
 
-    with open_ledger(stage.data, cell.environ, clock=cell.clock, ids=SeededIds(99), entropy=ENTROPY) as fresh:
+    with another_process(stage.cell) as fresh:
         fresh.on_answer = hear
         rotate_data_key(fresh, log.log_id)
     assert heard == [2 + PUBLISH_WITHIN_ROUNDS]

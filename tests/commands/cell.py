@@ -262,3 +262,11 @@ def founded(folder: Path, conninfo: str, *, seed: int = 1, at_ms: int = NOW) -> 
 
 
 MakeCell = Callable[..., Cell]
+
+
+@contextmanager
+def another_process(cell: Cell) -> Iterator[Ledger]:
+    """Open the cell's ledger a second time, as another process does."""
+    data = cell.folder / "data"
+    with open_ledger(data, cell.environ, clock=cell.clock, ids=SeededIds(99), entropy=ENTROPY) as ledger:
+        yield ledger

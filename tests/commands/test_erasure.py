@@ -1,7 +1,6 @@
 """Erasure, from the order to what is left: nothing of the tenant can be read, and everything else goes on."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,11 +9,9 @@ import pytest
 
 from domain.errors import ErasedError, LedgerError, NotAuthorisedError, RefusedError, UnavailableError
 from domain.identifiers import erasure_stream
-from domain.message import Pending, Recorded, Sealed
+from domain.message import Sealed
 from domain.platform.events import KeyDestroyed
-from domain.tenants.events import DataKeyRotated
 from domain.time import DAY_MS
-from infrastructure import erasure
 from infrastructure.audit.export import export_bundle
 from infrastructure.audit.replay import replay_log
 from infrastructure.audit.verify import verify_bundle
@@ -23,30 +20,18 @@ from infrastructure.commands.executions import assign
 from infrastructure.commands.loading import find_log, find_tenant, load_execution, tenants
 from infrastructure.decider import Decider
 from infrastructure.erasure import destroy_keys
-from infrastructure.feed.source import Source
-from infrastructure.feed.subscriptions import Subscriptions
-from infrastructure.ids import SeededIds
 from infrastructure.keys.keyring import Keyring
-from infrastructure.ledger import Ledger, open_ledger
+from infrastructure.ledger import Ledger
 from infrastructure.postgres.sealed_views import SealedViews
 from infrastructure.postgres.views import Views
 from infrastructure.projector import Projector
 from infrastructure.rotation import rotate_data_key
-from infrastructure.stored_views import StoredViews
 from projections import audit_trail
-from tests.commands.cell import ENTROPY, Cell, MakeCell, Member
+from tests.commands.cell import ENTROPY, Cell, MakeCell, Member, another_process
 from tests.commands.driver import Driver
 from tests.commands.redeciding import redecide
 
 WEEK = 7 * DAY_MS
-
-
-@contextmanager
-def another_process(cell: Cell) -> Iterator[Ledger]:
-    """Open the cell's ledger a second time, as another process does."""
-    data = cell.folder / "data"
-    with open_ledger(data, cell.environ, clock=cell.clock, ids=SeededIds(99), entropy=ENTROPY) as ledger:
-        yield ledger
 
 
 def lived(cell: Cell, name: str = "GoneDAO") -> Member:
@@ -214,68 +199,6 @@ def test_what_is_too_early_is_refused_and_destroys_nothing(make_cell: MakeCell) 
             destroy_keys(cell.ledger, log_id)
 
 
-def test_a_process_that_held_the_keys_gives_nothing_out_any_more(make_cell: MakeCell) -> None:
-    cell = make_cell()
-    member, other = lived(cell), cell.join("OtherDAO")
-    order(cell, member)
-    with another_process(cell) as elsewhere, Subscriptions(elsewhere) as feeds:
-        sources = (feeds.sources.events(member.log_id), feeds.sources.all_events())
-
-        def given(source: Source[Recorded], log_id: UUID) -> set[bool]:
-            with feeds.subscribe(source, follow=False) as subscription:
-                return {isinstance(found.event, Sealed) for found in subscription if found.log_id == log_id}
-
-        assert [given(source, member.log_id) for source in sources] == [{False}, {False}]
-        destroy_keys(cell.ledger, member.log_id)
-        assert [given(source, member.log_id) for source in sources] == [{True}, {True}]
-        assert given(sources[1], other.log_id) == {False}
-
-
-def test_nothing_slips_in_between_the_last_look_and_the_end_of_the_keys(
-    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    cell = make_cell()
-    member = cell.join("GoneDAO")
-    member.adopt()
-    order(cell, member)
-    made_ready, size = erasure._made_ready, cell.ledger.head(member.log_id).size
-    with another_process(cell) as elsewhere:
-        elsewhere.stream(member.log_id, member.log_id)
-
-        def then_disclosed(*given: Any) -> int:
-            found = made_ready(*given)
-            with pytest.raises(ErasedError):
-                export_bundle(elsewhere, member.log_id, tmp_path / "taken", with_keys="all")
-            return found
-
-        monkeypatch.setattr(erasure, "_made_ready", then_disclosed)
-        erased = destroy_keys(cell.ledger, member.log_id)
-    assert (erased.size, erased.disclosures) == (size, 0)
-    assert not (tmp_path / "taken").exists()
-    assert cell.ledger.head(member.log_id).size == size
-
-
-def test_a_log_that_grows_under_the_last_look_is_looked_at_again(
-    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    cell = make_cell()
-    member = cell.join("GoneDAO")
-    order(cell, member)
-    complete = StoredViews.complete
-
-    def then_grown(views: StoredViews, log_id: UUID, size: int) -> bool:
-        found = complete(views, log_id, size)
-        export_bundle(cell.ledger, member.log_id, tmp_path / "taken", with_keys="all")
-        return found
-
-    with monkeypatch.context() as patched:
-        patched.setattr(StoredViews, "complete", then_grown)
-        with pytest.raises(UnavailableError, match="has grown"):
-            destroy_keys(cell.ledger, member.log_id)
-    assert not cell.ledger.erased(member.log_id)
-    assert destroy_keys(cell.ledger, member.log_id).disclosures == 1
-
-
 def test_everybody_who_asks_afterwards_is_refused_with_the_same_words(make_cell: MakeCell) -> None:
     cell = make_cell()
     member = lived(cell)
@@ -393,24 +316,3 @@ def test_keys_that_are_missing_after_an_erasure_stop_nobody_either(make_cell: Ma
         assert fresh.erased(member.log_id)
         Projector(fresh).catch_up()
         assert destroy_keys(fresh, member.log_id).size
-
-
-def test_an_entry_that_was_sealed_before_the_key_went_is_refused_after(
-    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Sealed by another process just before; the log is closed when it comes to be committed."""
-    cell = make_cell()
-    member, other = lived(cell), cell.join("OtherDAO")
-    order(cell, member)
-    with another_process(cell) as slow, monkeypatch.context() as patch:
-        slow.stream(member.log_id, member.log_id)
-        patch.setattr(slow.sealers, "check", lambda _: None)
-        destroy_keys(cell.ledger, member.log_id)
-        size = cell.ledger.head(member.log_id).size
-        newest = slow.stream(member.log_id, member.log_id)[-1]
-        late = Pending(member.log_id, member.log_id, newest.version + 1, DataKeyRotated(generation=9))
-        with pytest.raises(ErasedError):
-            slow.append([late])
-    assert cell.ledger.head(member.log_id).size == size
-    cell.run(*cell.place(other))
-    gone(cell, member)

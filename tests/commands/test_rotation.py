@@ -1,7 +1,5 @@
 """Data keys of several generations: nothing is rewritten, everything opens, and every process learns of them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,22 +10,12 @@ from infrastructure.audit.disclosure import read_keys
 from infrastructure.audit.export import export_bundle
 from infrastructure.audit.replay import PROJECTIONS, replay_bundle, replay_log
 from infrastructure.audit.verify import verify_bundle
-from infrastructure.ids import SeededIds
 from infrastructure.keys.entry import parse_entry
 from infrastructure.keys.sealing import MAX_SEALINGS
-from infrastructure.ledger import Ledger, open_ledger
 from infrastructure.projecting.status import read_status
 from infrastructure.projector import Projector
 from infrastructure.rotation import rotate_data_key, rotate_what_is_due
-from tests.commands.cell import ENTROPY, Cell, MakeCell, Member
-
-
-@contextmanager
-def another_process(cell: Cell) -> Iterator[Ledger]:
-    """Open the cell's ledger a second time, as another process does."""
-    data = cell.folder / "data"
-    with open_ledger(data, cell.environ, clock=cell.clock, ids=SeededIds(99), entropy=ENTROPY) as ledger:
-        yield ledger
+from tests.commands.cell import Cell, MakeCell, Member, another_process
 
 
 def generations(cell: Cell, member: Member) -> list[int]:
