@@ -188,7 +188,7 @@ def _check(known: Known, recorded: Recorded) -> None:
         governance.begin(known, recorded)
         return
     stream = _home(known, event)
-    if stream is not None and stream != recorded.stream_id:
+    if stream is not None and stream is not recorded.stream_id and stream != recorded.stream_id:
         raise VerificationError(f"{event.TOPIC} stands in another stream than its ids name")
     if ended.follow(known, recorded):
         return
@@ -230,12 +230,17 @@ def _home(known: Known, event: Event) -> UUID | None:
     home = _HOMES.get(type(event))
     if home is not None:
         return home(event)
-    for name in ("execution_id", "workload_id"):
-        if name in fields_of(type(event)):
-            return stream_of(getattr(event, name))
+    name = _names_its_stream(type(event))
+    if name is not None:
+        return stream_of(getattr(event, name))
     if known.own_stream is None:
         raise VerificationError(f"{event.TOPIC} stands in another stream than the log's own")
     return known.own_stream
+
+
+@cache
+def _names_its_stream(kind: type[Event]) -> str | None:
+    return next((name for name in ("execution_id", "workload_id") if name in fields_of(kind)), None)
 
 
 _HOMES: dict[type[Event], Callable[[Any], UUID]] = {
@@ -276,12 +281,14 @@ def _of_the_cell(
             require_claims(one, deprecation_claims(event.clause_id, event.reason))
 
 
-_NAMES_A_POLICY = {"policy_digest", "policy_version"}
+@cache
+def _names_a_policy(kind: type[Event]) -> bool:
+    return fields_of(kind) >= {"policy_digest", "policy_version"}
 
 
 def _require_policy(known: Known, event: Event) -> None:
     """Require that the policy which a decision names is one that was adopted, with the clause's own rules."""
-    if not fields_of(type(event)) >= _NAMES_A_POLICY:
+    if not _names_a_policy(type(event)):
         return
     workload = _workload_of(known, event)
     if workload is None or workload.queued is None:

