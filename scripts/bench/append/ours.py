@@ -5,7 +5,8 @@ Invariants:
 - Every event's signed acknowledgement is asked for while the clock runs, as it belongs to the answer.
 - Every event that was acknowledged is counted, and a sample is kept with its place, for the verification afterwards.
 
-The 64 callers are asyncio tasks that await `append_async`; what they bring while one group commits goes into the next.
+The 64 callers are asyncio tasks, on uvloop's event loop, that await `append_async`; what they bring while one group
+commits goes into the next.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from uuid import UUID
+
+import uvloop
 
 from domain.message import Pending, Recorded
 from infrastructure.keys.keyring import LogKind
@@ -55,7 +58,7 @@ class OurSide:
     def single(self, lanes: Sequence[Sequence[Item]]) -> float:
         """Store each lane's events one after the other, all lanes at once; return events per second."""
         with clean_heap():
-            seconds = asyncio.run(self._lanes(lanes))
+            seconds = uvloop.run(self._lanes(lanes))
         for lane in lanes:
             self._count(lane)
         return sum(map(len, lanes)) / seconds
@@ -78,7 +81,7 @@ class OurSide:
             Seconds from the instant at which each was due until it was durable, waiting included.
         """
         with clean_heap():
-            found = asyncio.run(self._open_loop(items, rate))
+            found = uvloop.run(self._open_loop(items, rate))
         self._count(items)
         return found
 
