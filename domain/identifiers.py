@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field
 
 from domain.errors import MalformedError
 
@@ -194,7 +194,7 @@ def _shown(text: str) -> str:
     return ascii(text if len(text) <= 80 else text[:77] + "...")  # noqa: PLR2004 - a line of a terminal
 
 
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """What `parse_digest` takes, checked without a call of Python: an entry holds four of them."""
 DaoName = Annotated[str, AfterValidator(parse_dao)]
 ResourceClass = Annotated[str, AfterValidator(parse_resource_class)]

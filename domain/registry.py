@@ -7,31 +7,40 @@ from domain.logs import events as logs
 from domain.message import register
 from domain.nodes import events as nodes
 from domain.platform import events as platform
+from domain.quotas import events as quotas
 from domain.tenants import events as tenants
 from domain.workloads import events as workloads
 
 register(logs.KeyRotated)
-register(platform.Genesis, platform.LevelsAdopted, platform.Ticked, platform.KeyDestroyed)
+register(platform.Genesis, platform.LevelsAdopted, platform.DecisionsMade, platform.Ticked, platform.KeyDestroyed)
 register(
     tenants.ScopeRegistered,
+    tenants.ScopeRegisteredBelow,
     tenants.TenantRegistered,
     tenants.TenantEndorsed,
     tenants.PrincipalEnrolled,
     tenants.PrincipalRevoked,
     tenants.PolicyAdopted,
+    tenants.MonitorAppointed,
     tenants.KeyDisclosed,
     tenants.DataKeyRotated,
     tenants.ErasureOrdered,
     tenants.ErasureWithdrawn,
 )
-register(clauses.ClauseRegistered, clauses.ClauseDeprecated, nodes.NodeEnrolled, nodes.NodeDrained)
+register(quotas.QuotaGranted, quotas.BandwidthGranted, quotas.QuotaBorrowed, quotas.QuotaLent)
+register(clauses.ClauseRegistered, clauses.ClauseDeprecated)
+register(nodes.NodeEnrolled, nodes.NodeDrained, nodes.TelemetryReported, nodes.NodeSuspected, nodes.NodeLost)
 register(
     workloads.WorkloadSubmitted,
     workloads.CredentialChecked,
     workloads.ClauseVerified,
     workloads.WorkloadQueued,
     workloads.WorkloadDenied,
+    workloads.WorkloadDeferredV1,
     workloads.WorkloadDeferred,
+    workloads.OverflowOffered,
+    workloads.OverflowAccepted,
+    workloads.OverflowClosed,
     workloads.WorkloadPlaced,
     workloads.WorkloadExpired,
     workloads.WorkloadCancelled,
@@ -49,6 +58,7 @@ register(
     executions.ExecutionAbandoned,
     executions.ReportRefused,
     executions.NoticeRequested,
+    executions.NoticeDelivered,
     executions.RetryAuthorized,
     executions.RetryRefused,
 )

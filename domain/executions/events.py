@@ -179,6 +179,18 @@ class NoticeRequested(Event):
     kind: FaultKind
 
 
+class NoticeDelivered(Event):
+    """A notice reached its recipient, who has shown so: by fetching it, or by the answer to a signed webhook."""
+
+    TOPIC: ClassVar[str] = "notice.delivered.v1"
+
+    execution_id: str
+    recipient: Word
+    kind: str
+    how: Literal["fetched", "webhook"]
+    tries: Annotated[int, Field(ge=1)]
+
+
 class RetryAuthorized(Event):
     """Governance lets the workload run again: for this very fault, with these bounds, until then."""
 

@@ -1,6 +1,6 @@
 """Nodes of the cell."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,3 +31,35 @@ class NodeDrained(Event):
     node: Word
     reason: Annotated[str, Field(max_length=200)]
     statements: tuple[str, ...]
+
+
+class TelemetryReported(Event):
+    """A node's heartbeat and load, in buckets: powers of two, as `domain.executions.reports.bucket` makes them."""
+
+    TOPIC: ClassVar[str] = "node.telemetry_reported.v1"
+
+    node: Word
+    seq: Annotated[int, Field(ge=0)]
+    load_percent_bucket: Annotated[int, Field(ge=0, le=100)]
+    free_slots: Annotated[int, Field(ge=0, le=4096)]
+    free_memory_bucket: Annotated[int, Field(ge=0, le=64)]
+    report: str
+
+
+class NodeSuspected(Event):
+    """No sign of life for so long: the node gets no new work until it reports again."""
+
+    TOPIC: ClassVar[str] = "node.suspected.v1"
+
+    node: Word
+    reason: Literal["silent", "capacity_claims"]
+    since_ms: Annotated[int, Field(ge=0)]
+
+
+class NodeLost(Event):
+    """Silent for longer: what runs there counts as faulted. It may enrol again."""
+
+    TOPIC: ClassVar[str] = "node.lost.v1"
+
+    node: Word
+    since_ms: Annotated[int, Field(ge=0)]

@@ -40,6 +40,20 @@ class LevelsAdopted(Event):
     statements: tuple[str, ...]
 
 
+class DecisionsMade(Event):
+    """A batch of decisions begins: whose (the decider's epoch), and up to which position of the feed inputs counted.
+
+    The decisions follow in the same transaction. It makes them recomputable whatever came in beside them.
+    """
+
+    TOPIC: ClassVar[str] = "decider.decided.v1"
+
+    epoch: Annotated[int, Field(ge=1)]
+    position: Annotated[int, Field(ge=0)]
+    decisions: Annotated[int, Field(ge=1)]
+    engine: str
+
+
 class Ticked(Event):
     """An instant that something waited for has come, and no other input carried time past it."""
 

@@ -3,9 +3,9 @@
 These fields are exactly what `feasible` reads; the class of equal workloads is the digest of them (scheduler design).
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from domain.bounds import Bounds
 from domain.canonical import canonical
@@ -29,6 +29,15 @@ class WorkloadFacts(Value):
     tags: Words = ()
     forbid_tags: Words = ()
     required_attributes: Words = ()
+    slots: Annotated[int, Field(ge=1, le=4096)] = 1
+
+    @model_serializer(mode="wrap")
+    def _without_one_slot(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what the first release did not have: its events keep their bytes."""
+        members: dict[str, Any] = handler(self)
+        if members.get("slots") == 1:
+            del members["slots"]
+        return members
 
     @property
     def domain(self) -> str:

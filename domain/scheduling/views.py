@@ -15,6 +15,7 @@ from domain.executions import events as executions
 from domain.message import Event, Recorded
 from domain.nodes import events as nodes
 from domain.platform import events as platform
+from domain.quotas import events as quotas
 from domain.tenants import events as tenants
 from domain.workloads import events as workloads
 
@@ -78,6 +79,84 @@ def _(event: nodes.NodeDrained) -> dict[str, Any]:
 
 
 @_members.register
+def _(event: platform.DecisionsMade) -> dict[str, Any]:
+    return {"kind": "decided", "epoch": event.epoch, "position": event.position, "decisions": event.decisions}
+
+
+@_members.register
+def _(event: tenants.TenantRegistered) -> dict[str, Any]:
+    return {"kind": "tenant", "dao": event.dao, "jurisdiction": event.jurisdiction, "parent": event.parent}
+
+
+@_members.register
+def _(event: tenants.ScopeRegistered) -> dict[str, Any]:
+    return {"kind": "scope", "name": event.name, "scope_id": event.scope_id, "parent": None}
+
+
+@_members.register
+def _(event: tenants.ScopeRegisteredBelow) -> dict[str, Any]:
+    return {"kind": "scope", "name": event.name, "scope_id": event.scope_id, "parent": event.parent}
+
+
+@_members.register
+def _(event: quotas.QuotaGranted) -> dict[str, Any]:
+    granted = event.model_dump(mode="json", include={"slots", "memory_bytes", "weight"})
+    return {"kind": "quota", "number": event.version, **granted}
+
+
+@_members.register
+def _(event: quotas.BandwidthGranted) -> dict[str, Any]:
+    granted = event.model_dump(mode="json", include={"tokens", "period_ms", "burst", "from_ms", "until_ms"})
+    return {"kind": "bandwidth", "number": event.version, **granted}
+
+
+@_members.register
+def _(event: quotas.QuotaBorrowed) -> dict[str, Any]:
+    return {"kind": "borrowed", "workload_id": event.workload_id, "attempt": event.attempt}
+
+
+@_members.register
+def _(event: quotas.QuotaLent) -> dict[str, Any]:
+    return {"kind": "lent", "borrow_id": event.borrow_id}
+
+
+@_members.register
+def _(event: workloads.OverflowOffered) -> dict[str, Any]:
+    return {
+        "kind": "offered", "workload_id": event.workload_id, "attempt": event.attempt, "offer_id": event.offer_id,
+        "nodes": list(event.nodes), "expires_ms": event.expires_ms,
+    }  # fmt: skip
+
+
+@_members.register
+def _(event: workloads.OverflowAccepted) -> dict[str, Any]:
+    return {"kind": "accepted", "workload_id": event.workload_id, "offer_id": event.offer_id}
+
+
+@_members.register
+def _(event: workloads.OverflowClosed) -> dict[str, Any]:
+    return {
+        "kind": "offer_closed", "workload_id": event.workload_id, "offer_id": event.offer_id, "reason": event.reason
+    }  # fmt: skip
+
+
+@_members.register
+def _(event: nodes.TelemetryReported) -> dict[str, Any]:
+    load = event.model_dump(mode="json", include={"node", "load_percent_bucket", "free_slots", "free_memory_bucket"})
+    return {"kind": "telemetry", **load}
+
+
+@_members.register
+def _(event: nodes.NodeSuspected) -> dict[str, Any]:
+    return {"kind": "suspected", "node": event.node, "reason": event.reason}
+
+
+@_members.register
+def _(event: nodes.NodeLost) -> dict[str, Any]:
+    return {"kind": "lost", "node": event.node}
+
+
+@_members.register
 def _(event: tenants.PolicyAdopted) -> dict[str, Any]:
     return {"kind": "policy", "number": event.version, "policy": event.policy.model_dump(mode="json")}
 
@@ -105,9 +184,10 @@ def _(event: workloads.WorkloadDenied | workloads.WorkloadExpired | workloads.Wo
     return {"kind": "ended", "workload_id": event.workload_id}
 
 
-@_members.register
-def _(event: workloads.WorkloadDeferred) -> dict[str, Any]:
-    return {"kind": "deferred", "workload_id": event.workload_id}
+@_members.register(workloads.WorkloadDeferredV1)
+@_members.register(workloads.WorkloadDeferred)
+def _(event: workloads.WorkloadDeferredV1 | workloads.WorkloadDeferred) -> dict[str, Any]:
+    return {"kind": "deferred", "workload_id": event.workload_id, "reason": event.reason}
 
 
 @_members.register

@@ -101,6 +101,35 @@ class PolicyAdopted(Event):
     statements: tuple[str, ...]
 
 
+class ScopeRegisteredBelow(Event):
+    """A scope below another begins: a treaty body or a jurisdiction. Its keys accept by signing its origin."""
+
+    TOPIC: ClassVar[str] = "scope.registered.v2"
+
+    scope_id: str
+    name: Word
+    kind: Literal["treaty", "jurisdiction"]
+    origin: str
+    slot: int
+    did: str
+    admins: Admins
+    threshold: Threshold
+    acceptances: tuple[str, ...]
+    issuers: Annotated[tuple[str, ...], Field(max_length=16)]
+    parent: str
+    endorsements: tuple[str, ...]
+
+
+class MonitorAppointed(Event):
+    """A treaty monitor or parent DAO is told of this tenant's faults from here on."""
+
+    TOPIC: ClassVar[str] = "tenant.monitor_appointed.v1"
+
+    name: Word
+    kind: Literal["treaty_monitor", "parent_dao"]
+    statements: tuple[str, ...]
+
+
 class KeyDisclosed(Event):
     """Stream keys were handed out: how many, of which streams (H over their sorted ids), to whom, what for."""
 

@@ -124,8 +124,8 @@ class WorkloadDenied(Decided):
     filtered: tuple[FilteredNodes, ...]
 
 
-class WorkloadDeferred(Decided):
-    """Not now. `no_node_now` covers capacity and residents alike; it is looked at again when a place falls free."""
+class WorkloadDeferredV1(Decided):
+    """As the first release wrote it: `no_node_now` was all there was to wait for."""
 
     TOPIC: ClassVar[str] = "workload.deferred.v1"
 
@@ -136,6 +136,72 @@ class WorkloadDeferred(Decided):
     wake: str
     nodes: int
     filtered: tuple[FilteredNodes, ...]
+
+
+class WorkloadDeferred(Decided):
+    """Not now, and what for. One event for the head of a class, and again only when the reason changes.
+
+    `no_node_now` covers capacity and residents alike; `quota` names the limit that is full, `have` and `need` being the
+    tenant's own; `bandwidth` the tokens, with the instant from which on they suffice.
+
+    Attributes:
+        place: within its own class, from 1.
+        retry_ms: the instant from which on it would pass, if nothing else happens; None where only an event can help.
+        wake: what is waited for, in words.
+    """
+
+    TOPIC: ClassVar[str] = "workload.deferred.v2"
+
+    workload_id: str
+    attempt: int
+    reason: Literal["no_node_now", "quota", "bandwidth"]
+    rule: str
+    have: str
+    need: str
+    place: int
+    retry_ms: int | None
+    wake: str
+    nodes: int
+    filtered: tuple[FilteredNodes, ...]
+
+
+OfferId = Annotated[str, Field(pattern=r"^off-0x[0-9a-f]{32}$")]
+
+
+class OverflowOffered(Decided):
+    """No primary node now: the workload is offered to one secondary node, until `expires_ms`."""
+
+    TOPIC: ClassVar[str] = "workload.overflow_offered.v1"
+
+    workload_id: str
+    attempt: int
+    offer_id: OfferId
+    nodes: Annotated[tuple[Word, ...], Field(min_length=1, max_length=16)]
+    expires_ms: int
+
+
+class OverflowAccepted(Event):
+    """The pool's operator takes the offer, by its standing offer (`standing`) or by a statement."""
+
+    TOPIC: ClassVar[str] = "workload.overflow_accepted.v1"
+
+    workload_id: str
+    attempt: int
+    offer_id: OfferId
+    offer_hash: Digest
+    standing: bool
+    statement: str | None
+
+
+class OverflowClosed(Event):
+    """The offer is over: what came of it."""
+
+    TOPIC: ClassVar[str] = "workload.overflow_closed.v1"
+
+    workload_id: str
+    attempt: int
+    offer_id: OfferId
+    reason: Literal["placed", "refused", "expired", "withdrawn"]
 
 
 class Place(Value):

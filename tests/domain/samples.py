@@ -21,6 +21,7 @@ from domain.payloads import StoredPayload
 from domain.platform import events as platform
 from domain.policies.facts import NodeFacts, WorkloadFacts
 from domain.policies.kinds import InCountry, Policy, ReAuthorisation
+from domain.quotas import events as quotas
 from domain.tenants import events as tenants
 from domain.workloads import events as workloads
 
@@ -250,8 +251,8 @@ def rejected(**changes: Any) -> cacs.CacRejected:
 def deferred(**changes: Any) -> workloads.WorkloadDeferred:
     """Return a deferral."""
     usual = decided(
-        workload_id=WORKLOAD, attempt=1, reason="no_node_now", place=1, wake="when a place falls free", nodes=3,
-        filtered=(),
+        workload_id=WORKLOAD, attempt=1, reason="no_node_now", rule="no_node_now", have="", need="", place=1,
+        retry_ms=None, wake="when a place falls free", nodes=3, filtered=(),
     )  # fmt: skip
     return workloads.WorkloadDeferred(**{**usual, **changes})
 
@@ -275,6 +276,8 @@ def provisioned(**changes: Any) -> executions.EnclaveProvisioned:
     return executions.EnclaveProvisioned(**{**usual, **changes})
 
 
+OFFER = "off-0x" + "5" * 32
+BORROWING = "bor-0x" + "6" * 32
 QUORUM: dict[str, Any] = {"workload_id": WORKLOAD, "attempt": 1, "cacs": (CAC,)}
 
 SAMPLES: tuple[Event, ...] = (
@@ -282,10 +285,28 @@ SAMPLES: tuple[Event, ...] = (
         cell=0, host=HOST, origin=f"{HOST}/t/0", root_scope=str(LOG), root_origin=f"{HOST}/t/3", engine=ENGINE
     ),
     platform.LevelsAdopted(version=1, domains=("Disaster", "Finance", "Planning"), statements=("g.o.v",)),
+    platform.DecisionsMade(epoch=1, position=9, decisions=2, engine=ENGINE),
     platform.Ticked(due_ms=NOW),
     platform.KeyDestroyed(slot=7, size=41, root=hexed(24), round=12),
     scope_registered(),
+    tenants.ScopeRegisteredBelow(
+        **scope_registered().payload() | {"admins": (admin(),), "acceptances": ("a.c.c",), "issuers": ()},
+        kind="treaty", parent=f"{HOST}/t/3", endorsements=("e.n.d",),
+    ),
     tenant_registered(),
+    quotas.QuotaGranted(
+        version=1, slots=quotas.Quota(nominal=20, borrow=100, lend=20), memory_bytes=None, weight=1,
+        granted_by=f"{HOST}/t/3", statements=("g.o.v",),
+    ),
+    quotas.BandwidthGranted(
+        version=1, tokens=60, period_ms=60_000, burst=10, from_ms=NOW, until_ms=NOW + 86_400_000,
+        granted_by=f"{HOST}/t/3", statements=("g.o.v",),
+    ),
+    quotas.QuotaBorrowed(**decided(
+        borrow_id=BORROWING, workload_id=WORKLOAD, attempt=1, slots=2, memory_bytes=0, lender=f"{HOST}/t/3"
+    )),
+    quotas.QuotaLent(borrow_id=BORROWING, slots=2, memory_bytes=0, tick=NOW // 1000, engine=ENGINE),
+    tenants.MonitorAppointed(name="TreatyMonitor", kind="treaty_monitor", statements=("g.o.v",)),
     tenants.TenantEndorsed(
         statements=("e.n.d",), credential={"id": "urn:uuid:1", "n": [1, None, True]}, credential_digest=hexed(22)
     ),
@@ -311,6 +332,11 @@ SAMPLES: tuple[Event, ...] = (
         credential_digest=hexed(26), acceptance="a.c.c",
     ),
     nodes.NodeDrained(node="node-a", reason="maintenance", statements=("g.o.v",)),
+    nodes.TelemetryReported(
+        node="node-a", seq=3, load_percent_bucket=50, free_slots=2, free_memory_bucket=20, report="t.e.l"
+    ),
+    nodes.NodeSuspected(node="node-a", reason="silent", since_ms=NOW),
+    nodes.NodeLost(node="node-a", since_ms=NOW),
     submitted(),
     workloads.CredentialChecked(
         passed=True, reason="in force", credential_digest=hexed(22), valid_until_ms=NOW + 1
@@ -319,7 +345,18 @@ SAMPLES: tuple[Event, ...] = (
     workloads.ClauseVerified(passed=True, reason="registered", module_digest=hexed(2), clause_entry=hexed(27)),
     queued(clause_rules=(InCountry(kind="in_country", countries=("DEU", "FRA")),)),
     denied(),
-    deferred(),
+    workloads.WorkloadDeferredV1(**decided(
+        workload_id=WORKLOAD, attempt=1, reason="no_node_now", place=1, wake="when a place falls free", nodes=3,
+        filtered=(),
+    )),
+    deferred(reason="bandwidth", rule="bandwidth", have="0 tokens", need="2 tokens", retry_ms=NOW + 1),
+    workloads.OverflowOffered(**decided(
+        workload_id=WORKLOAD, attempt=1, offer_id=OFFER, nodes=("node-b",), expires_ms=NOW
+    )),
+    workloads.OverflowAccepted(
+        workload_id=WORKLOAD, attempt=1, offer_id=OFFER, offer_hash=hexed(33), standing=True, statement=None
+    ),
+    workloads.OverflowClosed(workload_id=WORKLOAD, attempt=1, offer_id=OFFER, reason="placed"),
     placed(),
     workloads.WorkloadExpired(**decided(workload_id=WORKLOAD)),
     workloads.WorkloadCancelled(workload_id=WORKLOAD, statement="s.u.b"),
@@ -335,6 +372,7 @@ SAMPLES: tuple[Event, ...] = (
     executions.ExecutionAbandoned(execution_id=EXECUTION, reason="reservation_expired"),
     executions.ReportRefused(execution_id=EXECUTION, reason="late: the execution's window is over", report="l.a.t"),
     executions.NoticeRequested(execution_id=EXECUTION, recipient="TreatyMonitor", kind="fuel"),
+    executions.NoticeDelivered(execution_id=EXECUTION, recipient="TreatyMonitor", kind="fuel", how="fetched", tries=1),
     authorized(),
     executions.RetryRefused(
         execution_id=EXECUTION, workload_id=WORKLOAD, fault_entry=hexed(21), statements=("g.o.v",)

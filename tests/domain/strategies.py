@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
 from domain.canonical import MAX_INTEGER
-from domain.identifiers import ClauseName, DaoName, Digest, ResourceClass
+from domain.identifiers import ClauseName, DaoName, ResourceClass
 from domain.jurisdictions import COUNTRIES, SUPRANATIONAL, Country, Jurisdiction
 from domain.message import Event
 from domain.policies.kinds import NoColocation, Validity
@@ -21,7 +21,7 @@ json_values: SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcz09_@", max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-hex_digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
+
 words = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,9}", fullmatch=True)
 numbers = st.integers(0, 999_999)
 clause_ids = st.builds(
@@ -37,7 +37,6 @@ def _validator(named: Any) -> Any:
 
 
 _PARSED: dict[Any, SearchStrategy[Any]] = {
-    _validator(Digest): hex_digests,
     _validator(DaoName): words,
     _validator(ResourceClass): resource_classes,
     _validator(ClauseName): clause_ids,

@@ -173,7 +173,7 @@ def test_waiting_time_at_the_ends_of_its_range_is_taken(not_after_ms: int) -> No
         ({"tags": "river"}, "tags"),
         ({"tags": ["x"] * 65}, "tags"),
         ({"inputs": []}, "inputs"),
-        ({"inputs": [{"commitment": "00", "size_bytes": 1, "ciphertext_digest": hexed(1)}]}, "64 lowercase"),
+        ({"inputs": [{"commitment": "00", "size_bytes": 1, "ciphertext_digest": hexed(1)}]}, "inputs.0.commitment"),
         (
             {"inputs": [{"commitment": hexed(1), "size_bytes": -1, "ciphertext_digest": hexed(1)}]},
             r"inputs\.0\.size_bytes",
