@@ -26,6 +26,7 @@ from domain.workloads.events import (
     CredentialChecked,
     WorkloadCancelled,
     WorkloadDeferred,
+    WorkloadDeferredV1,
     WorkloadDenied,
     WorkloadExpired,
     WorkloadPlaced,
@@ -58,7 +59,7 @@ def follow(known: Known, recorded: Recorded) -> None:
             _checked(known, workload, event)
         case WorkloadQueued():
             _queued(known, workload, event)
-        case WorkloadDeferred():
+        case WorkloadDeferredV1() | WorkloadDeferred():
             _require_waiting(workload, event.attempt)
         case WorkloadPlaced():
             _placed(known, workload, event)

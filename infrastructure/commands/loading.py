@@ -18,7 +18,13 @@ from domain.nodes.events import NodeEnrolled
 from domain.platform.events import Genesis
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
-from domain.workloads.events import WorkloadDeferred, WorkloadPlaced, WorkloadQueued, WorkloadSubmitted
+from domain.workloads.events import (
+    WorkloadDeferred,
+    WorkloadDeferredV1,
+    WorkloadPlaced,
+    WorkloadQueued,
+    WorkloadSubmitted,
+)
 from infrastructure.ledger import Command, Ledger
 from infrastructure.logbook import Logbook
 from infrastructure.postgres.records import Log
@@ -195,7 +201,7 @@ def load_workload(ledger: Ledger, log_id: UUID, workload_id: str) -> Workload:
             queued = recorded.event
         elif isinstance(recorded.event, WorkloadPlaced):
             placed.append(recorded.event)
-        waits = isinstance(recorded.event, WorkloadQueued | WorkloadDeferred)
+        waits = isinstance(recorded.event, WorkloadQueued | WorkloadDeferredV1 | WorkloadDeferred)
     if submitted is None:
         raise UnknownError("there is no such workload")
     return Workload(submitted, queued, tuple(placed), waits, version)
