@@ -68,10 +68,18 @@ def _(event: workloads.WorkloadQueued, recorded: Recorded, rows: Rows) -> dict[s
 
 
 @_project.register
-def _(event: workloads.WorkloadDeferred, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+def _(event: workloads.WorkloadDeferredV1, recorded: Recorded, rows: Rows) -> dict[str, Row]:
     return _workload(
         rows, recorded, event.workload_id, status="waiting", reason=event.reason, next=event.wake, place=event.place
     )
+
+
+@_project.register
+def _(event: workloads.WorkloadDeferred, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    return _workload(
+        rows, recorded, event.workload_id, status="waiting", reason=event.reason, next=event.wake, place=event.place,
+        rule=event.rule, have=event.have, need=event.need, retry_ms=event.retry_ms,
+    )  # fmt: skip
 
 
 @_project.register

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from infrastructure.cli.app_anchor import RoundsRange, rounds_range
-from infrastructure.cli.options import DEFAULT_DATA_DIR, DataDir, Json, group
+from infrastructure.cli.options import DEFAULT_DATA_DIR, DataDir, Json, group, instant
 
 audit_app = group("Export, verify and replay histories.")
 
@@ -125,7 +125,7 @@ def audit_replay(
 
     if (directory is None) == (tenant is None):
         raise typer.BadParameter("name a bundle's directory, or --tenant")
-    at_ms = None if at is None else _instant(at)
+    at_ms = None if at is None else instant(at)
     raise typer.Exit(auditing.replay(directory, data_dir, tenant, size=size, at_ms=at_ms, as_json=as_json))
 
 
@@ -135,17 +135,3 @@ def _age_s(text: str) -> int:
     if unit not in seconds or not (number.isascii() and number.isdecimal()) or len(number) > 9:  # noqa: PLR2004
         raise typer.BadParameter("an age is a number and s, m, h or d, e.g. 7d")
     return int(number) * seconds[unit]
-
-
-def _instant(text: str) -> int:
-    from datetime import datetime
-
-    if text.isascii() and text.isdecimal():
-        return int(text)
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter("an instant is RFC 3339 (2026-01-31T12:00:00Z) or milliseconds since 1970") from None
-    if instant.tzinfo is None:
-        raise typer.BadParameter("an instant needs its offset, e.g. 2026-01-31T12:00:00Z")
-    return int(instant.timestamp() * 1000)

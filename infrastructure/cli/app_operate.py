@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from infrastructure.cli.options import DEFAULT_DATA_DIR, Ack, DataDir, Json, Key, Keys, NoRun, Tenant, group
+from infrastructure.cli.options import DEFAULT_DATA_DIR, Ack, DataDir, Json, Key, Keys, NoRun, Tenant, group, instant
 
 retry_app = group("Re-authorisation after a fault.")
 cac_app = group("CACs: signed results.")
@@ -110,13 +110,17 @@ def cac_show(
 
 def why(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Workload, execution or CAC.")],
+    at: Annotated[str | None, typer.Option("--at", help="As of this instant: RFC 3339, or ms since 1970.")] = None,
+    proof: Annotated[
+        Path | None, typer.Option("--proof", help="Write the proof of the deciding entry to this new file.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Explain what became of it: every gate passed or failed, rule, policy, and when it is looked at again."""
-    from infrastructure.cli import operate
+    """Explain where it is: gates, rule, own have and need, nodes by rule, place, and when it is looked at again."""
+    from infrastructure.cli import explaining
 
-    operate.why(data_dir, id_, as_json=as_json)
+    explaining.why(data_dir, id_, at_ms=None if at is None else instant(at), proof=proof, as_json=as_json)
 
 
 def demo(

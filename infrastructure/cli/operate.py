@@ -1,4 +1,4 @@
-"""Commands that submit, execute and explain: submit, work, retry, cac, why, queue, nodes."""
+"""Commands that submit, execute and show: submit, work, retry, cac, queue, nodes."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from domain.identifiers import stream_of
 from domain.message import Recorded
 from domain.workloads.events import WorkloadDenied
 from infrastructure.cli.acknowledged import acknowledged
+from infrastructure.cli.explaining import explained
 from infrastructure.cli.output import result, say
 from infrastructure.cli.session import ledger_at, load_wallets
 from infrastructure.client import acts
@@ -43,7 +44,7 @@ def submit(
         else:
             Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{submission.workload}", submission.workload)
-    result({**row, **kept.members()}, as_json=as_json, lines=_explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=explained(row, []))
 
 
 def cancel(data_dir: Path, workload: str, key: Path, tenant: str, *, ack: Path | None = None, as_json: bool) -> None:
@@ -54,7 +55,7 @@ def cancel(data_dir: Path, workload: str, key: Path, tenant: str, *, ack: Path |
             acts.cancel(ledger, find_tenant(ledger, tenant), wallet, workload)
         Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{workload}", workload)
-    result({**row, **kept.members()}, as_json=as_json, lines=_explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=explained(row, []))
 
 
 def run_work(data_dir: Path, *, as_json: bool) -> None:
@@ -86,7 +87,7 @@ def retry(
             _work(ledger, data_dir)
         Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{reserved.workload_id}", reserved.workload_id)
-    result({**row, **kept.members()}, as_json=as_json, lines=_explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=explained(row, []))
 
 
 def refuse_retry(
@@ -101,7 +102,7 @@ def refuse_retry(
             acts.refuse_retry(ledger, execution, signatories)
         Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{workload}", workload)
-    result({**row, **kept.members()}, as_json=as_json, lines=_explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=explained(row, []))
 
 
 def _faulted(ledger: Ledger, prefixed_id: str) -> str:
@@ -116,21 +117,6 @@ def _faulted(ledger: Ledger, prefixed_id: str) -> str:
     if not waiting:
         raise UnknownError("this workload has no fault that waits for a decision")
     return waiting[-1]
-
-
-def why(data_dir: Path, prefixed_id: str, *, as_json: bool) -> None:
-    """Say what became of a workload, execution or CAC, gate by gate, and when it is looked at again."""
-    with ledger_at(data_dir) as ledger:
-        Projector(ledger).catch_up()
-        log_id = log_of(ledger, prefixed_id)
-        kind = {"wl": "workload", "exec": "execution", "cac": "cac"}[prefixed_id.partition("-")[0]]
-        row = _row(ledger, f"{kind}/{prefixed_id}", prefixed_id)
-        workload = row if kind == "workload" else _row(ledger, f"workload/{row['workload']}", row["workload"])
-        trail = Projector(ledger).rows(log_id, audit_trail.NAME)
-        executions = [trail[f"execution/{one}"] for one in workload["executions"]]
-        waiting = _place_in_line(ledger, workload)
-    members = {**workload, **waiting, "runs": executions}
-    result(members, as_json=as_json, lines=_explained(members, executions))
 
 
 def list_cacs(data_dir: Path, tenant: str | None, *, as_json: bool) -> None:
@@ -220,43 +206,6 @@ def _row(ledger: Ledger, key: str, prefixed_id: str) -> Row:
     if row is None:
         raise UnknownError("there is nothing of that id yet; `enclave-ledger work` brings things forward")
     return row
-
-
-def _place_in_line(ledger: Ledger, workload: Row) -> Row:
-    if workload["status"] not in {"queued", "waiting"}:
-        return {}
-    state = Decider(ledger).catch_up()
-    waiting = state.waiting.values()
-    mine = next((one for one in waiting if one.queued.workload_id == workload["workload"]), None)
-    if mine is None:
-        return {}
-    policy = state.effective(mine)[1]
-    own_class = mine.queued.facts.class_key(policy, mine.slot)
-    before = sum(
-        other.arrived < mine.arrived
-        and other.slot == mine.slot
-        and other.queued.facts.class_key(state.effective(other)[1], other.slot) == own_class
-        for other in waiting
-    )
-    return {"place": before + 1, "expires_at_ms": mine.queued.not_after_ms}
-
-
-def _explained(row: Row, executions: Sequence[Row]) -> list[str]:
-    lines = [f"{row['workload']}  {row['status']}" + (f": {row['reason']}" if row["reason"] else "")]
-    for gate in row["gates"]:
-        verdict = "passed" if gate["passed"] else "FAILED"
-        policy = f", policy {gate['policy_version']}" if "policy_version" in gate else ""
-        lines.append(f"  {gate['gate']:<13}{verdict}  {gate['reason']}  (entry {gate['leaf_index']}{policy})")
-        if gate.get("filtered"):
-            excluded = ", ".join(f"{rule} {count}" for rule, count in gate["filtered"].items())
-            lines.append(f"               of {gate['nodes']} nodes excluded by rule: {excluded}")
-    for run in executions:
-        outcome = run["outcome"] or run["fault"] or run["status"]
-        lines.append(f"  attempt {run['attempt']} on {run['node']}: {outcome}  {run['execution']}")
-    if "place" in row and row["status"] in {"queued", "waiting"}:
-        lines.append(f"  place {row['place']} within its class")
-    lines.extend(f"  CAC {cac}" for cac in row["cacs"])
-    return [*lines, f"  looked at again: {row['next']}"]
 
 
 def _output(ledger: Ledger, cac_id: str, row: Row) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from domain.transparency.tlog_proof import TlogProof
 from infrastructure.keys import base64url
 from infrastructure.keys.thumbprint import thumbprint
 from tests.cli.conftest import EXAMPLES, ROOT, TENANT, Installation
@@ -185,8 +186,21 @@ def test_what_is_handed_in_only_is_executed_by_work(ledger: Installation) -> Non
     assert row["status"] == "queued"
     assert "place 1 within its class" in ledger.done("why", row["workload"]).out
     assert ledger.done("queue", "--json").json["waiting"][0]["workload"] == row["workload"]
+    queued_at = ledger.done("why", row["workload"], "--json").json["at_ms"]
     ledger.done("work")
     assert ledger.done("why", row["workload"], "--json").json["status"] == "done"
+    before = ledger.done("why", row["workload"], "--at", str(queued_at), "--json").json
+    assert (before["status"], before["waiting"]["place"], before["waiting"]["reason"]) == ("queued", 1, "undecided")
+    assert ledger.inside("why", row["workload"], "--at", "1").code == 1
+
+
+def test_the_entry_that_decided_comes_with_its_proof(ledger: Installation, tmp_path: Path) -> None:
+    row = ledger.done("submit", EXAMPLES / "flood.submission.json", *SUBMIT, "--json").json
+    ledger.done("log", "publish")
+    proof = tmp_path / "decision.tlog-proof"
+    decision = ledger.done("why", row["workload"], "--proof", proof, "--json").json["decision"]
+    found = TlogProof.parse(proof.read_bytes())
+    assert (found.index, found.checkpoint().origin) == (decision["leaf_index"], decision["log"])
 
 
 def test_a_clause_that_is_not_registered_is_a_denial_and_not_an_error(ledger: Installation, tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""Why a workload, execution or CAC is where it is, now or at an instant: read from read models, nothing re-evaluated.
+
+Invariants:
+- What is said follows from the tenant's own log; a class was told its reason once, and its members share it.
+- The decision named is an entry of that log, so the log's proof of it is a proof of the explanation's ground.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from domain.errors import UnknownError
+from infrastructure.audit.replay import replay_log
+from infrastructure.commands.loading import log_of
+from infrastructure.ledger import Ledger
+from infrastructure.projector import Projector
+from projections import audit_trail, waiting
+
+Row = dict[str, Any]
+Read = Callable[[str, str], Row | None]
+"""Gives a row of a projection by its key."""
+
+_KINDS = {"wl": "workload", "exec": "execution", "cac": "cac"}
+_IN_LINE = frozenset({"queued", "waiting"})
+_LIVE_SPAN = ("reserved", "appraised", "provisioned", "released", "running")
+
+
+def explain(ledger: Ledger, prefixed_id: str, *, at_ms: int | None = None) -> Row:
+    """Return what became of it: the workload's row, its executions under `runs`, why it waits under `waiting`.
+
+    Args:
+        ledger: the ledger.
+        prefixed_id: a workload, execution or CAC.
+        at_ms: as of which instant; None for now.
+
+    Raises:
+        UnknownError: when there is nothing of that id, or was not at that instant.
+        ErasedError: when the tenant's data keys were destroyed.
+    """
+    log_id = log_of(ledger, prefixed_id)
+    read = _now(ledger, log_id) if at_ms is None else _then(ledger, log_id, at_ms)
+    kind = _KINDS[prefixed_id.partition("-")[0]]
+    found = _required(read, f"{kind}/{prefixed_id}", at_ms)
+    workload = found if kind == "workload" else _required(read, f"workload/{found['workload']}", at_ms)
+    runs = [_required(read, f"execution/{one}", at_ms) for one in workload["executions"]]
+    told = _in_line(read, workload)
+    decided = told["leaf_index"] if told.get("leaf_index") is not None else _last_verdict(workload)
+    return {
+        **workload,
+        "runs": runs,
+        "waiting": told or None,
+        "running": [one["execution"] for one in runs if one["status"] in _LIVE_SPAN],
+        "decision": {"log": ledger.log(log_id).origin, "leaf_index": decided},
+    }
+
+
+def _now(ledger: Ledger, log_id: UUID) -> Read:
+    projector = Projector(ledger)
+    projector.catch_up()
+    return lambda projection, key: projector.row(log_id, projection, key)
+
+
+def _then(ledger: Ledger, log_id: UUID, at_ms: int) -> Read:
+    rows = replay_log(ledger, log_id, at_ms=at_ms).rows
+    return lambda projection, key: rows[projection].get(key)
+
+
+def _required(read: Read, key: str, at_ms: int | None) -> Row:
+    row = read(audit_trail.NAME, key)
+    if row is None:
+        when = "yet; `enclave-ledger work` brings things forward" if at_ms is None else "at that instant"
+        raise UnknownError(f"there is nothing of that id {when}")
+    return row
+
+
+def _in_line(read: Read, workload: Row) -> Row:
+    """Return what a waiting workload waits for: as its class was told, with its own place."""
+    mine = read(waiting.NAME, f"workload/{workload['workload']}") if workload["status"] in _IN_LINE else None
+    if mine is None or not mine["waits"]:
+        return {}
+    own_class = read(waiting.NAME, mine["class"])
+    if own_class is None:
+        return {}
+    own = {"place": waiting.place(mine, own_class), "since_ms": mine["since_ms"], "expires_ms": mine["not_after_ms"]}
+    told = own_class["told"] or {"reason": "undecided", "rule": "", "wake": "the next decision"}
+    return {**told, **own}
+
+
+def _last_verdict(workload: Row) -> int:
+    """Return the entry of the last gate's verdict, or of what happened last where no gate has spoken."""
+    return int(workload["gates"][-1]["leaf_index"] if workload["gates"] else workload["leaf_index"])
