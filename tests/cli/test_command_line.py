@@ -3,8 +3,8 @@
 import json
 import os
 import re
+import resource
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +124,19 @@ def test_exit_codes_without_a_ledger_a_database_or_a_readable_directory(tmp_path
     assert "hush-hush" not in wrong.run("init", code=1).err
 
 
+def _processor_s() -> float:
+    """Return what ended children have used of the processor: a busy machine makes them wait, not work."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.mark.parametrize("arguments", [(), ("audit",), ("submit",)], ids=str)
 def test_help_is_there_at_once(arguments: tuple[str, ...], tmp_path: Path) -> None:
     ledger = Installation(tmp_path, {})
     ledger.end(ledger.start(*arguments, "--help"))
-    began = time.monotonic()
+    began_s = _processor_s()
     ended = ledger.end(ledger.start(*arguments, "--help"))
-    assert time.monotonic() - began < 1.5
+    assert _processor_s() - began_s < 1.5
     assert "Usage: enclave-ledger" in ended.out
 
 
