@@ -4,7 +4,6 @@ Invariants:
 - Every byte string has one spelling: padding, other symbols, white space and stray trailing bits refuse.
 """
 
-import base64
 import binascii
 
 from domain.errors import MalformedError
@@ -12,13 +11,15 @@ from domain.errors import MalformedError
 _TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 """base64url to base64; what is no symbol of base64url becomes what is none of base64."""
 
+_FROM_STANDARD = bytes.maketrans(b"+/", b"-_")
+
 _LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
 """Which symbols may come last where two or three are left over: their unused bits are zero."""
 
 
 def encode(data: bytes) -> str:
     """Return the one spelling of some bytes."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).translate(_FROM_STANDARD, b"=").decode("ascii")
 
 
 def decode(text: str) -> bytes:

@@ -128,24 +128,16 @@ class AcknowledgementSigner:
 
     def __init__(self, key: Ed25519PrivateKey, origin: str) -> None:
         self._sign = ed25519.signer(key)
-        self._origin = origin
+        self._aud, self._iss = encode_json(origin), encode_json(issuer(origin))
         kid = thumbprint(ed25519.public_bytes(key))
         header = canonical({"alg": "Ed25519", "kid": kid, "typ": jws.ACKNOWLEDGEMENT})
         self._header = f"{base64url.encode(header)}."
 
     def sign(self, *, jti: str, issued_at_s: int, publish_by: int, size: int, root: bytes) -> str:
         """Return the token. Its bytes are those of `jws.sign`, made without printing the header again."""
-        payload = encode_json(
-            {
-                "aud": self._origin,
-                "iat": issued_at_s,
-                "iss": issuer(self._origin),
-                "jti": jti,
-                "publish_by": publish_by,
-                "root": root.hex(),
-                "size": size,
-            }
-        )
+        payload = b'{"aud":%b,"iat":%d,"iss":%b,"jti":%b,"publish_by":%d,"root":"%b","size":%d}' % (
+            self._aud, issued_at_s, self._iss, encode_json(jti), publish_by, hexlify(root), size
+        )  # fmt: skip
         signing_input = self._header + base64url.encode(payload)
         return f"{signing_input}.{base64url.encode(self._sign(signing_input.encode('ascii')))}"
 
