@@ -58,7 +58,8 @@ class _Acknowledging:
 
         def acknowledge(firsts: Mapping[UUID, int]) -> None:
             signed.append(self.acknowledger.committed(batch, firsts))
-            signed[-1].sign()
+            if epoch is None:  # who waits for it will ask; of a decider's batches nobody does, and they span many logs
+                signed[-1].sign()
 
         places = self.recorder.commit(batch, epoch, acknowledge)
         return [(place, signed[-1]) for place in places]
