@@ -25,7 +25,7 @@ from domain.workloads.events import WorkloadQueued
 from infrastructure.audit.executions import expected_of
 from infrastructure.audit.known import Attempt, Known, Result, Workload
 from infrastructure.credentials.data_integrity import check_proof
-from infrastructure.keys.plaintext import encode_json, print_decoded
+from infrastructure.keys.plaintext import print_decoded
 from infrastructure.keys.thumbprint import thumbprint
 from infrastructure.statements import jws
 
@@ -86,11 +86,11 @@ def _held_against(known: Known, attempt: Attempt, event: CacIssued) -> None:
     record, completed = _record(known, attempt, document)
     drafted = draft_document(record)
     said = {name: value for name, value in document.items() if name not in RUN_MEMBERS}
-    for name in () if print_decoded(said) == encode_json(drafted) else sorted({*drafted, *said}):
+    for name in () if print_decoded(said) == print_decoded(drafted) else sorted({*drafted, *said}):
         if name not in document or name not in drafted or not same_json(document[name], drafted[name]):
             raise VerificationError(f"member {name[:64]!a} of the CAC is not what the log's entries say")
     outputs = [{"commitment": completed.output_commitment, "size_bytes": completed.output_bytes}]
-    if encode_json([document["outcome"], document["outputs"]]) != encode_json([completed.outcome, outputs]):
+    if print_decoded([document["outcome"], document["outputs"]]) != print_decoded([completed.outcome, outputs]):
         raise VerificationError("outcome or outputs of the CAC are not what the node reported")
     if not attempt.bound and drafted["report_data"] != bound_report_data(record.expected, record.appraised):
         raise VerificationError("report_data does not follow from the log's entries")
