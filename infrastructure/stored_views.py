@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import itertools
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -20,7 +20,8 @@ import orjson
 
 from domain.errors import VerificationError
 from domain.message import Recorded, Sealed
-from domain.scheduling.views import View, view_bytes, view_of
+from domain.scheduling.views import View, view_bytes
+from infrastructure.conform.views import kept_view
 from infrastructure.keys.at_rest import AtRest
 from infrastructure.keys.stream_keys import DataKey
 from infrastructure.ledger import Ledger
@@ -49,6 +50,7 @@ class StoredViews:
         self._ciphers: dict[UUID, AtRest] = {}
         self._stored = self._rows.position()
         self._made: list[SealedView] = []
+        self._known: dict[tuple[UUID, int], Recorded] = {}
         self._position = self._stored
 
     def follow(self, rows: Sequence[FeedRow]) -> Iterator[tuple[FeedRow, Sequence[Folded]]]:
@@ -81,6 +83,10 @@ class StoredViews:
             self._rows.put(self._made, self._position, durable=durable)
             self._made = []
 
+    def remember(self, recorded: Sequence[Recorded]) -> None:
+        """Take note of events that this process has just stored: they needn't be read back when they come."""
+        self._known |= {(one.log_id, one.leaf_index): one for one in recorded}
+
     def complete(self, log_id: UUID, size: int) -> bool:
         """Tell whether each of a log's first `size` entries has its stored view."""
         return self._rows.count(log_id, size) == size
@@ -94,14 +100,19 @@ class StoredViews:
     def _make(self, log_id: UUID, first: int, last: int) -> list[Folded]:
         slot = self._ledger.log(log_id).slot
         found: list[Folded] = []
-        for recorded in self._ledger.history(log_id, first=first, size=last):
+        for recorded in self._events(log_id, first, last):
             at = recorded.leaf_index
             kept = self._rows.read(log_id, at, at + 1) if isinstance(recorded.event, Sealed) else []
-            view = self._opened(kept[0]) if kept else view_of(recorded, slot)
+            view = self._opened(kept[0]) if kept else kept_view(recorded, slot)
             found.append((view, recorded))
             sealed = self._cipher(log_id).seal(_context(log_id, at, recorded.leaf_hash), view_bytes(view))
             self._made.append(SealedView(log_id, at, sealed))
         return found
+
+    def _events(self, log_id: UUID, first: int, last: int) -> Iterable[Recorded]:
+        known = [self._known.pop((log_id, index), None) for index in range(first, last)] if self._known else []
+        whole = [one for one in known if one is not None]
+        return whole if whole and len(whole) == last - first else self._ledger.history(log_id, first=first, size=last)
 
     def _opened(self, one: SealedView) -> View:
         context = _context(one.log_id, one.leaf_index, one.leaf_hash)
