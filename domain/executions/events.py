@@ -156,7 +156,7 @@ class ExecutionAbandoned(Event):
     TOPIC: ClassVar[str] = "execution.abandoned.v1"
 
     execution_id: str
-    reason: Literal["reservation_expired", "evidence_refused", "provisioning_denied", "workload_ended"]
+    reason: Literal["reservation_expired", "evidence_refused", "provisioning_denied", "workload_ended", "node_lost"]
 
 
 class ReportRefused(Event):

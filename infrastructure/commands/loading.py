@@ -174,13 +174,10 @@ def load_node(ledger: Ledger, name: str) -> Node:
 
 
 def _read_node(ledger: Ledger, name: str) -> Node:
-    found: Node | None = None
-    for recorded in ledger.stream(ledger.platform().log_id, node_stream(name)):
-        if isinstance(recorded.event, NodeEnrolled):
-            found = Node(recorded.event)
-    if found is None:
+    first = ledger.first(ledger.platform().log_id, node_stream(name))
+    if first is None or not isinstance(first.event, NodeEnrolled):
         raise UnknownError(f"node {name[:64]!a} is not enrolled")
-    return found
+    return Node(first.event)
 
 
 def load_workload(ledger: Ledger, log_id: UUID, workload_id: str) -> Workload:
