@@ -15,8 +15,9 @@ from domain.executions.events import RuntimeReset
 from domain.identifiers import PLATFORM_SLOT
 from domain.message import Pending, Recorded
 from domain.platform.events import Ticked
-from domain.scheduling.decide import INERT_KINDS, Decision, decide
+from domain.scheduling.decide import next_act
 from domain.scheduling.state import Scheduling
+from domain.scheduling.tables import Decision
 from domain.scheduling.views import View
 from infrastructure.commands.context import load_context
 from infrastructure.commands.results import judge
@@ -48,7 +49,6 @@ class Decider:
         self._watcher = watcher
         self._position = 0
         self._slots: dict[UUID, int] = {}
-        self._cause: View | None = None
         self._epoch: int | None = None
         self.state = Scheduling()
 
@@ -88,9 +88,8 @@ class Decider:
     def _decide(self) -> int:
         appended = 0
         for _ in range(_MAX_ROUNDS):
-            decisions = decide(self.state, self._cause, engine_digest()) if self._cause else ()
+            decisions = next_act(self.state, engine_digest())
             if not decisions:
-                self._cause = None
                 return appended
             appended += self._append(_up_to_a_reset(decisions))
             self._follow()
@@ -130,10 +129,6 @@ class Decider:
 
     def _fold(self, log_id: UUID, view: View, recorded: Recorded | None) -> None:
         self._slots[log_id] = view["slot"]
-        # Until the decider has come to rest, an input that may let somebody run is not forgotten because another
-        # entry followed it (usage and a CAC follow a reset): else that workload would wait for the next input.
-        if self._cause is None or view["kind"] not in INERT_KINDS:
-            self._cause = view
         self.state.fold(view)
         if self._watcher is not None and recorded is not None:
             self._watcher(recorded)

@@ -1,7 +1,7 @@
-"""The decision: a pure function of the folded state and of the input that came last.
+"""The decision: a pure function of the folded state.
 
 Invariants:
-- `decide` changes nothing. The caller folds what it returns and asks again until nothing more can be decided.
+- `next_act` changes nothing that can be seen. The caller applies what it returns and asks again, until it is at rest.
 - Order: what has expired, what has not begun of a tenant whose erasure is ordered, what an ended attempt leaves behind,
   then waiting workloads by (level, arrival).
 - A denial is final and rests on the workload and on nodes' own facts; everything else waits as `no_node_now`.
@@ -9,7 +9,6 @@ Invariants:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +21,8 @@ from domain.policies.facts import NodeFacts
 from domain.policies.feasible import Finding, findings_of_workload, independent_count
 from domain.policies.kinds import Policy
 from domain.scheduling.placement import Candidates, eligible_nodes, independent_choice, places_now
-from domain.scheduling.state import Live, Scheduling, Waiting
-from domain.scheduling.views import View
+from domain.scheduling.state import Scheduling
+from domain.scheduling.tables import Decision, Live, Waiting
 from domain.time import MINUTE_MS, TICK_MS, tick_of
 from domain.workloads.events import (
     Place,
@@ -40,26 +39,12 @@ SETUP_MS = 10 * MINUTE_MS
 MAX_FAILURES = 3
 """Attempts that may end for a node's reason before the workload is given up."""
 
-INERT_KINDS = frozenset({"moved", "deferred", "reserved", "released", "finished"})
-"""Kinds of input that neither add work nor free a place: nothing can be decided because of them but expiry."""
 
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """An event for one stream of the log of one slot, at the version that follows what was folded."""
-
-    slot: int
-    stream_id: UUID
-    version: int
-    event: Event
-
-
-def decide(state: Scheduling, cause: View, engine: str) -> tuple[Decision, ...]:
-    """Return the next decision, or nothing.
+def next_act(state: Scheduling, engine: str) -> tuple[Decision, ...]:
+    """Return the next decisions, which are stored together, or nothing: then the state is at rest.
 
     Args:
-        state: everything folded, `cause` included.
-        cause: the input that was folded last, or since it came to rest the last that is not of INERT_KINDS.
+        state: everything folded and applied.
         engine: digest of this engine, named by every decision.
     """
     # One kind at a time: an execution that is overdue and over as well must not get two events at one version.
@@ -73,8 +58,10 @@ def decide(state: Scheduling, cause: View, engine: str) -> tuple[Decision, ...]:
         decisions = tuple(settled)
         if decisions:
             return decisions
-    if cause["kind"] in INERT_KINDS:
-        return ()
+    return _waiting(state, engine) if state.stirred else ()
+
+
+def _waiting(state: Scheduling, engine: str) -> tuple[Decision, ...]:
     deferrals: list[Decision] = []
     heads: set[str] = set()
     for waiting in sorted(state.waiting.values(), key=lambda w: (state.level(w.queued.facts), w.arrived)):
@@ -95,6 +82,8 @@ def decide(state: Scheduling, cause: View, engine: str) -> tuple[Decision, ...]:
             return tuple(_placed(state, waiting, chosen, named))
         if waiting.key not in state.deferred:
             deferrals.append(_deferred(state, waiting, candidates, named))
+    if not deferrals:
+        state.stirred = False  # only what was worked out is remembered: the state is what it was
     return tuple(deferrals)
 
 

@@ -20,7 +20,8 @@ from domain.policies.feasible import (
     independent_count,
 )
 from domain.policies.kinds import Policy
-from domain.scheduling.state import Scheduling, Waiting
+from domain.scheduling.state import Scheduling
+from domain.scheduling.tables import Waiting
 from domain.workloads.events import FilteredNodes
 
 

@@ -1,6 +1,8 @@
-"""The scheduler's state: a fold of views and of nothing else.
+"""The scheduler's state: a fold of inputs' views, and of decisions when they are decided.
 
 Invariants:
+- `apply` has the effect that folding the views of the act's events would have, but for decision time, `seen` and the
+  count of inputs: those move with inputs only, so who replays need not know when a batch became durable.
 - `fold` is total and deterministic; two folds of the same views have the same digest at every prefix.
 - A slot of a node is taken by `placed` and given back by `freed` (reset or abandoned), never earlier; of a tenant whose
   keys are gone also by `erased`, where it was restored from a time before it came to rest.
@@ -9,7 +11,8 @@ Invariants:
 The object is an accumulator owned by one decider; nobody else changes it. Everything it hands out is frozen.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -17,76 +20,27 @@ from domain.canonical import canonical
 from domain.errors import MalformedError
 from domain.hashing import sha256_hex
 from domain.identifiers import origin
+from domain.message import Recorded
 from domain.policies.effective import effective_policy
 from domain.policies.facts import NodeFacts, Resident, WorkloadFacts
 from domain.policies.kinds import Policy
-from domain.scheduling.views import View
+from domain.scheduling.dumps import dumped, load_into, policy_from, queued_from
+from domain.scheduling.tables import Decision, Key, Live, Tables, Waiting
+from domain.scheduling.views import View, view_of
 from domain.workloads.events import WorkloadQueued
 
 NODE_REASONS = frozenset({"reservation_expired", "evidence_refused"})
 """Why an attempt ended before its inputs were released, for a reason of the node: only these are placed again."""
 
-Key = tuple[int, str]
-"""Slot and workload id: ids are chosen by submitters, so two tenants may choose the same one."""
+INERT_KINDS = frozenset({"moved", "deferred", "reserved", "released", "finished", "decided"})
+"""Kinds of input that neither add work nor free a place: nothing can be decided because of them but expiry."""
 
 _QUEUED = frozenset(WorkloadQueued.model_fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A workload in the queue."""
-
-    slot: int
-    queued: WorkloadQueued
-    arrived: int
-
-    @property
-    def key(self) -> Key:
-        """Return whose workload it is, and which."""
-        return self.slot, self.queued.workload_id
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """An execution that holds a place, with what was queued for it."""
-
-    slot: int
-    queued: WorkloadQueued
-    node: str
-    resident: Resident
-    until_ms: int
-    phase: str
-
-    @property
-    def key(self) -> Key:
-        """Return whose workload it is, and which."""
-        return self.slot, self.queued.workload_id
-
-
 @dataclass
-class Scheduling:
-    """What the decisions read."""
-
-    host: str = ""
-    now_ms: int = 0
-    inputs: int = 0
-    levels: tuple[str, ...] = ()
-    nodes: dict[str, NodeFacts] = field(default_factory=dict)
-    drained: set[str] = field(default_factory=set)
-    policies: dict[int, tuple[int, Policy]] = field(default_factory=dict)
-    waiting: dict[Key, Waiting] = field(default_factory=dict)
-    live: dict[str, Live] = field(default_factory=dict)
-    versions: dict[tuple[int, str], int] = field(default_factory=dict)
-    seen: dict[int, int] = field(default_factory=dict)
-    deferred: set[Key] = field(default_factory=set)
-    failures: dict[Key, int] = field(default_factory=dict)
-    again: dict[Key, WorkloadQueued] = field(default_factory=dict)
-    over: set[str] = field(default_factory=set)
-    held: set[Key] = field(default_factory=set)
-    attempts: dict[Key, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
-    ran: set[Key] = field(default_factory=set)
-    unsettled: dict[Key, WorkloadQueued] = field(default_factory=dict)
-    closed: set[int] = field(default_factory=set)
+class Scheduling(Tables):
+    """What the decisions read, and how it moves on."""
 
     def fold(self, view: View) -> None:
         """Take one view in.
@@ -98,8 +52,18 @@ class Scheduling:
             raise MalformedError(f"view version {view['v']} is not read by this engine")
         self.inputs += 1
         self.now_ms = max(self.now_ms, view["at_ms"])
-        self.versions[view["slot"], view["stream"]] = view["version"]
         self.seen[view["slot"]] = view["leaf"]
+        self._take(view)
+
+    def apply(self, act: Iterable[Decision]) -> None:
+        """Take decisions in that `next_act` returned, or the first of them."""
+        for made in act:
+            recorded = Recorded(made.stream_id, 0, made.stream_id, made.version, self.now_ms, made.event, b"")
+            self._take(view_of(recorded, made.slot))
+
+    def _take(self, view: View) -> None:
+        self.versions[view["slot"], view["stream"]] = view["version"]
+        self.stirred = self.stirred or view["kind"] not in INERT_KINDS
         handler = _HANDLERS.get(view["kind"])
         if handler is not None:
             handler(self, view)
@@ -153,46 +117,14 @@ class Scheduling:
 
     def dump(self) -> dict[str, Any]:
         """Return the state as restricted JSON, everything in a fixed order."""
-        return {
-            "host": self.host,
-            "now_ms": self.now_ms,
-            "inputs": self.inputs,
-            "levels": list(self.levels),
-            "nodes": {name: facts.model_dump(mode="json") for name, facts in self.nodes.items()},
-            "drained": sorted(self.drained),
-            "policies": {str(slot): [number, policy.digest()] for slot, (number, policy) in self.policies.items()},
-            "waiting": {
-                _name(key): [w.queued.attempt, w.arrived, sha256_hex(canonical(w.queued.payload()))]
-                for key, w in self.waiting.items()
-            },
-            "live": {
-                name: [
-                    e.slot,
-                    e.queued.workload_id,
-                    e.queued.attempt,
-                    e.node,
-                    e.until_ms,
-                    e.phase,
-                    e.resident.policy.digest(),
-                ]
-                for name, e in self.live.items()
-            },
-            "seen": {str(slot): leaf for slot, leaf in self.seen.items()},
-            "deferred": sorted(map(_name, self.deferred)),
-            "failures": {_name(key): count for key, count in self.failures.items()},
-            "again": {_name(key): queued.attempt for key, queued in self.again.items()},
-            "over": sorted(self.over),
-            "held": sorted(map(_name, self.held)),
-            "attempts": {_name(key): [number, list(cacs)] for key, (number, cacs) in self.attempts.items()},
-            "ran": sorted(map(_name, self.ran)),
-            "unsettled": sorted(map(_name, self.unsettled)),
-            "closed": sorted(self.closed),
-            "versions": {f"{slot}/{stream}": version for (slot, stream), version in self.versions.items()},
-        }
+        return dumped(self)
 
-
-def _name(key: Key) -> str:
-    return f"{key[0]}/{key[1]}"
+    @classmethod
+    def load(cls, dump: dict[str, Any]) -> "Scheduling":
+        """Return the state of a dump: it goes on as the one that was dumped would have."""
+        state = cls()
+        load_into(state, dump)
+        return state
 
 
 def _key(view: View) -> Key:
@@ -200,9 +132,10 @@ def _key(view: View) -> Key:
 
 
 def _when_queued(state: Scheduling, view: View) -> None:
-    queued = WorkloadQueued.model_validate_json(canonical({name: view[name] for name in _QUEUED}))
+    queued = queued_from({name: view[name] for name in _QUEUED})
     key = _key(view)
-    state.waiting[key] = Waiting(view["slot"], queued, state.inputs)
+    state.arrivals += 1
+    state.waiting[key] = Waiting(view["slot"], queued, state.arrivals)
     state.again.pop(key, None)
     state.held.discard(key)
     state.deferred.discard(key)
@@ -319,7 +252,7 @@ def _when_node(state: Scheduling, view: View) -> None:
 
 
 def _when_policy(state: Scheduling, view: View) -> None:
-    state.policies[view["slot"]] = (view["number"], Policy.model_validate_json(canonical(view["policy"])))
+    state.policies[view["slot"]] = (view["number"], policy_from(view["policy"]))
 
 
 def _when_erased(state: Scheduling, view: View) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.executions.events import ExecutionAbandoned, ExecutionReserved, RuntimeReset
 from domain.message import Event, Recorded, Sealed
-from domain.scheduling.decide import decide
+from domain.scheduling.decide import next_act
 from domain.scheduling.state import Scheduling
 from domain.scheduling.views import view_of
 from domain.workloads.events import WorkloadDeferred, WorkloadDenied, WorkloadExpired, WorkloadPlaced
@@ -49,7 +49,7 @@ def redecide(ledger: Ledger) -> Redecided:
 
 
 def _decided(state: Scheduling) -> dict[Key, Event]:
-    made = decide(state, {"kind": "whatever may free a place"}, engine_digest())
+    made = next_act(state, engine_digest())
     return {(one.slot, str(one.stream_id), one.version): one.event for one in made}
 
 

@@ -10,8 +10,9 @@ from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.platform.events import Genesis, LevelsAdopted, Ticked
 from domain.policies.facts import NodeFacts
 from domain.policies.kinds import Policy
-from domain.scheduling.decide import INERT_KINDS, Decision, decide
+from domain.scheduling.decide import next_act
 from domain.scheduling.state import Scheduling
+from domain.scheduling.tables import Decision
 from domain.scheduling.views import View, view_of
 from domain.tenants.events import PolicyAdopted
 from tests.domain import samples
@@ -37,8 +38,6 @@ class Cell:
     decided: list[tuple[int, tuple[Decision, ...]]] = field(default_factory=list)
     leaves: dict[int, int] = field(default_factory=dict)
     versions: dict[tuple[int, UUID], int] = field(default_factory=dict)
-    cause: View | None = None
-    causes: dict[int, View] = field(default_factory=dict)
     watch: Callable[[int, Event, bool], None] | None = None
 
     def begin(self, levels: tuple[str, ...] = LEVELS) -> "Cell":
@@ -51,7 +50,7 @@ class Cell:
         return self
 
     def record(self, slot: int, stream: UUID, event: Event, *, by_decider: bool = False) -> Recorded:
-        """Store an event at its stream's next version and fold its view."""
+        """Store an event at its stream's next version; fold its view, if it is no decision: those are applied."""
         leaf, version = self.leaves.get(slot, -1) + 1, self.versions.get((slot, stream), -1) + 1
         self.leaves[slot], self.versions[slot, stream] = leaf, version
         stored = Recorded(log_of(slot), leaf, stream, version, self.clock_ms, event, len(self.feed).to_bytes(32, "big"))
@@ -59,9 +58,8 @@ class Cell:
             self.watch(slot, event, by_decider)
         self.feed.append((slot, stored))
         self.views.append(view_of(stored, slot))
-        if self.cause is None or self.views[-1]["kind"] not in INERT_KINDS:
-            self.cause = self.views[-1]
-        self.state.fold(self.views[-1])
+        if not by_decider:
+            self.state.fold(self.views[-1])
         return stored
 
     def on(self, slot: int, prefixed_id: str, *events: Event) -> None:
@@ -72,13 +70,11 @@ class Cell:
     def settle(self) -> int:
         """Decide until nothing more can be decided; every decision names the version that its stream expects."""
         for rounds in range(MAX_ROUNDS):
-            decisions = decide(self.state, self.cause, samples.ENGINE) if self.cause else ()
+            decisions = next_act(self.state, samples.ENGINE)
             if not decisions:
-                self.cause = None
                 return rounds
-            assert self.cause is not None
             self.decided.append((len(self.feed), decisions))
-            self.causes[len(self.feed)] = self.cause
+            self.state.apply(decisions)
             for decision in decisions:
                 assert decision.version == self.versions.get((decision.slot, decision.stream_id), -1) + 1, (
                     "an event would be lost"
@@ -115,6 +111,24 @@ class Cell:
         self.record(
             slot, log_of(slot), PolicyAdopted(version=number, policy=policy, digest=policy.digest(), statements=())
         )
+
+    def replayed(self) -> Scheduling:
+        """Fold the inputs again and decide again where something was decided.
+
+        Raises:
+            AssertionError: when a decision differs, or deciding changes the state.
+        """
+        again, made = Scheduling(), dict(self.decided)
+        mine = {at + offset for at, act in self.decided for offset in range(len(act))}
+        for at, view in enumerate(self.views):
+            if at in made:
+                before = again.digest()
+                assert next_act(again, samples.ENGINE) == made[at]
+                assert again.digest() == before, "deciding changes nothing"
+                again.apply(made[at])
+            if at not in mine:
+                again.fold(view)
+        return again
 
     def events_of(self, slot: int) -> list[Event]:
         """Return what one log holds."""
