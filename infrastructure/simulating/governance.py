@@ -32,7 +32,7 @@ from infrastructure.simulating.lines import parse_object, reason
 
 ROOT = "root"
 MAX_FILE_BYTES = 16 * 1024 * 1024
-DEFAULT_LEVELS = ("Disaster", "Finance", "Planning")
+DEFAULT_LEVELS = ("Disaster", "Health", "Finance", "Planning")
 """As `init` adopts them."""
 
 Tenant = tuple[str, str]
@@ -202,7 +202,7 @@ def _check_tree(path: Path, quotas: _QuotasFile) -> None:
         if scope.name in known:
             raise MalformedError(f"{path}: scope {scope.name} is named twice")
         if scope.parent not in known:
-            raise MalformedError(f"{path}: scope {scope.name} lies below {scope.parent}, which does not stand before it")
+            raise MalformedError(f"{path}: scope {scope.name} lies below {scope.parent}, which isn't before it")
         known.add(scope.name)
     for tenant in quotas.tenants:
         if tenant.parent not in known:

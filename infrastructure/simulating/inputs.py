@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from domain.errors import MalformedError
 from domain.hashing import sha256_hex
-from domain.identifiers import DaoName, ResourceClass, priority_domain
+from domain.identifiers import DaoName, ResourceClass
 from domain.jurisdictions import Country, Jurisdiction
 from domain.policies.facts import NodeFacts
 from domain.policies.kinds import Word
@@ -87,7 +87,7 @@ class WorkloadLine(BaseModel):
     dao: DaoName
     jurisdiction: Jurisdiction
     resource_class: ResourceClass
-    level: Annotated[int, Field(ge=0, le=MAX_LEVEL)] | Annotated[str, Field(pattern=r"^\S{1,64}$")] | None = None
+    level: Annotated[int, Field(ge=0, le=MAX_LEVEL)] | Word | None = None
     slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)]
     memory_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)]
     runtime_ms: Annotated[int, Field(ge=1, le=MAX_RUNTIME_MS)]
@@ -107,16 +107,6 @@ class WorkloadLine(BaseModel):
     def enclaves(self) -> int:
         """Return how many it needs at once."""
         return max(self.independent, 1)
-
-    @property
-    def slot_ms(self) -> int:
-        """Return what it takes of the nodes' time: slots, for every enclave, for as long as it runs."""
-        return self.slots * self.enclaves * self.runtime_ms
-
-    @property
-    def level_name(self) -> str:
-        """Return the level as the file names it: by itself, or by the first part of the resource class."""
-        return priority_domain(self.resource_class) if self.level is None else str(self.level)
 
 
 _Line = TypeVar("_Line", NodeLine, WorkloadLine)

@@ -79,7 +79,7 @@ def _object(path: Path, number: int, line: bytes, kind: type[_Kind]) -> _Kind:
     try:
         members = parse_object(line)
         if not isinstance(members, dict):
-            raise MalformedError("a line is one JSON object")  # noqa: TRY301 - all refusals get their place below
+            raise MalformedError("a line is one JSON object")
         return kind.model_validate(members)
     except ValidationError as error:
         raise refusal(path, number, reason(error)) from None
