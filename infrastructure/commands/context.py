@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.attestation.appraise import Expected
 from domain.errors import RefusedError
+from domain.executions.events import ExecutionChallenged
 from domain.executions.state import Execution
 from domain.identifiers import stream_of
 from domain.message import Event, Pending, Recorded
@@ -64,6 +65,12 @@ class Context:
             if placed.attempt == self.execution.reserved.attempt:
                 return placed
         raise RefusedError("the attempt was never placed")
+
+    @property
+    def evidence_ms(self) -> int | None:
+        """Return when the nonce was issued that the execution's evidence answers; None before."""
+        issued = (item.at_ms for item in self.stream if isinstance(item.event, ExecutionChallenged))
+        return next(issued, None)
 
     def siblings(self, ledger: Ledger) -> tuple[Execution, ...]:
         """Return the attempt's other executions."""

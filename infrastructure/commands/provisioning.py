@@ -106,7 +106,10 @@ def _failed(
     node = context.node.enrolled.facts.model_copy(update={"evidence_class": appraised.evidence_class})
     residents = cell.residents(node.node, without=context.execution.id)
     attempt = context.attempt_nodes(ledger)
-    findings = feasible(context.policy(), context.queued.facts, node, residents, now_ms, attempt=attempt)
+    findings = feasible(
+        context.policy(), context.queued.facts, node, residents, now_ms,
+        attempt=attempt, evidence_ms=context.evidence_ms,
+    )  # fmt: skip
     failed = next((finding for finding in findings if not finding.passed), None)
     return told(failed) if failed else None
 
