@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from domain.attestation.appraise import platform_id
 from domain.canonical import canonical
@@ -14,7 +13,7 @@ from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.policies.facts import NodeFacts
 from domain.statements import GOVERNANCE, REPORT, require_claims, require_threshold
 from infrastructure.commands.border import all_verified, keys_of, verified
-from infrastructure.commands.loading import load_genesis, load_node, load_tenant
+from infrastructure.commands.loading import load_node, load_root
 from infrastructure.commands.tenants import statement_command
 from infrastructure.credentials.node import verify_node
 from infrastructure.keys.did_key import did_key
@@ -32,7 +31,7 @@ def enrol_node(
         ConflictError: when the name is taken, or a platform id is another node's.
     """
     platform = ledger.platform()
-    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    root = load_root(ledger)
     kid, now_ms = thumbprint(public_key), ledger.clock.now_ms()
     claims = verify_node(credential, trusted_issuers=root.issuers, at_ms=now_ms, node=did_key(public_key)).subject
     said = (claims.operator, claims.country_of_operation, claims.vendor, claims.platform_ids)
@@ -79,7 +78,7 @@ def drain_node(ledger: Ledger, name: str, reason: str, tokens: Sequence[str]) ->
         NotAuthorisedError: below the threshold.
     """
     platform = ledger.platform()
-    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    root = load_root(ledger)
     load_node(ledger, name)
     keys = keys_of(root.principals.values(), GOVERNANCE)
     signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=ledger.clock.now_ms())
