@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import UnknownError
+from domain.time import rfc3339
 from infrastructure.audit.replay import replay_log
 from infrastructure.commands.loading import log_of
 from infrastructure.ledger import Ledger
@@ -89,3 +90,42 @@ def _in_line(read: Read, workload: Row) -> Row:
 def _last_verdict(workload: Row) -> int:
     """Return the entry of the last gate's verdict, or of what happened last where no gate has spoken."""
     return int(workload["gates"][-1]["leaf_index"] if workload["gates"] else workload["leaf_index"])
+
+
+def explained(row: Row) -> list[str]:
+    """Return the lines for a person: of what `explain` returns, or of a workload's row alone."""
+    lines = [f"{row['workload']}  {row['status']}" + (f": {row['reason']}" if row["reason"] else "")]
+    for gate in row["gates"]:
+        verdict = "passed" if gate["passed"] else "FAILED"
+        policy = f", policy {gate['policy_version']}" if "policy_version" in gate else ""
+        lines.append(f"  {gate['gate']:<13}{verdict}  {gate['reason']}  (entry {gate['leaf_index']}{policy})")
+        lines += _excluded(gate)
+    for run in row.get("runs", []):
+        outcome = run["outcome"] or run["fault"] or run["status"]
+        lines.append(f"  attempt {run['attempt']} on {run['node']}: {outcome}  {run['execution']}")
+    waiting = row.get("waiting")
+    lines += _waits(waiting) if waiting else []
+    lines.extend(f"  CAC {cac}" for cac in row["cacs"])
+    following = waiting["wake"] if waiting else row["next"]
+    lines.append(f"  looked at again: {following}")
+    if "decision" in row:
+        proof = f", proof in {row['decision']['proof']}" if "proof" in row["decision"] else ""
+        lines.append(f"  decided in entry {row['decision']['leaf_index']} of {row['decision']['log']}{proof}")
+    return lines
+
+
+def _waits(waiting: Row) -> list[str]:
+    lines = [f"  place {waiting['place']} within its class, since {rfc3339(waiting['since_ms'])}"]
+    if waiting.get("have") or waiting.get("need"):
+        lines.append(f"  {waiting['rule']}: have {waiting['have']}, need {waiting['need']}")
+    lines += _excluded(waiting)
+    if waiting.get("retry_ms") is not None:
+        lines.append(f"  would pass at {rfc3339(waiting['retry_ms'])} ({waiting['retry_ms']} ms)")
+    return [*lines, f"  given up at {rfc3339(waiting['expires_ms'])} if it has not run by then"]
+
+
+def _excluded(told: Row) -> list[str]:
+    if not told.get("filtered"):
+        return []
+    excluded = ", ".join(f"{rule} {count}" for rule, count in told["filtered"].items())
+    return [f"               of {told['nodes']} nodes excluded by rule: {excluded}"]

@@ -12,13 +12,13 @@ from domain.identifiers import stream_of
 from domain.message import Recorded
 from domain.workloads.events import WorkloadDenied
 from infrastructure.cli.acknowledged import acknowledged
-from infrastructure.cli.explaining import explained
 from infrastructure.cli.output import result, say
 from infrastructure.cli.session import ledger_at, load_wallets
 from infrastructure.client import acts
 from infrastructure.client.submission import read_submission_file
 from infrastructure.commands.loading import find_log, find_tenant, load_execution, log_of, tenants
 from infrastructure.decider import Decider
+from infrastructure.explaining import explained
 from infrastructure.ledger import Ledger
 from infrastructure.projector import Projector
 from infrastructure.work import work
@@ -44,7 +44,7 @@ def submit(
         else:
             Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{submission.workload}", submission.workload)
-    result({**row, **kept.members()}, as_json=as_json, lines=explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=explained(row))
 
 
 def cancel(data_dir: Path, workload: str, key: Path, tenant: str, *, ack: Path | None = None, as_json: bool) -> None:
@@ -55,7 +55,7 @@ def cancel(data_dir: Path, workload: str, key: Path, tenant: str, *, ack: Path |
             acts.cancel(ledger, find_tenant(ledger, tenant), wallet, workload)
         Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{workload}", workload)
-    result({**row, **kept.members()}, as_json=as_json, lines=explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=explained(row))
 
 
 def run_work(data_dir: Path, *, as_json: bool) -> None:
@@ -87,7 +87,7 @@ def retry(
             _work(ledger, data_dir)
         Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{reserved.workload_id}", reserved.workload_id)
-    result({**row, **kept.members()}, as_json=as_json, lines=explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=explained(row))
 
 
 def refuse_retry(
@@ -102,7 +102,7 @@ def refuse_retry(
             acts.refuse_retry(ledger, execution, signatories)
         Projector(ledger).catch_up()
         row = _row(ledger, f"workload/{workload}", workload)
-    result({**row, **kept.members()}, as_json=as_json, lines=explained(row, []))
+    result({**row, **kept.members()}, as_json=as_json, lines=explained(row))
 
 
 def _faulted(ledger: Ledger, prefixed_id: str) -> str:

@@ -12,6 +12,8 @@ from domain.cacs import events as cacs
 from domain.executions import events as executions
 from domain.message import Event, Recorded
 from domain.policies.facts import WorkloadFacts
+from domain.quotas import events as quotas
+from domain.time import rfc3339
 from domain.workloads import events as workloads
 
 
@@ -103,6 +105,20 @@ def _placed(board: Board, name: str, event: workloads.WorkloadPlaced, at_ms: int
 
 def _deferred(board: Board, name: str, event: workloads.WorkloadDeferred, at_ms: int) -> None:  # noqa: ARG001
     board.counts["deferred"] += 1
+    if event.retry_ms is not None:
+        board.note(
+            f"deferred: {name}, {event.rule}: have {event.have}, need {event.need}; at {rfc3339(event.retry_ms)}"
+        )
+
+
+def _borrowed(board: Board, name: str, event: quotas.QuotaBorrowed, at_ms: int) -> None:  # noqa: ARG001
+    board.counts["borrowed"] += 1
+    board.note(f"borrowed: {name} runs {event.slots} slot(s) beyond its own, lent by {event.lender}")
+
+
+def _offered(board: Board, name: str, event: workloads.OverflowOffered, at_ms: int) -> None:  # noqa: ARG001
+    board.counts["overflowed"] += 1
+    board.note(f"overflow: {name} is offered {', '.join(event.nodes)}, as no primary node has room")
 
 
 def _denied(board: Board, name: str, event: workloads.WorkloadDenied, at_ms: int) -> None:  # noqa: ARG001
@@ -189,4 +205,6 @@ _HANDLERS: dict[type[Event], Any] = {
     cacs.CacIssued: _issued,
     cacs.CacRejected: _rejected,
     cacs.QuorumReached: _agreed,
+    quotas.QuotaBorrowed: _borrowed,
+    workloads.OverflowOffered: _offered,
 }

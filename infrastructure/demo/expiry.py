@@ -1,4 +1,4 @@
-"""Fifth act: a TEEExecutorVC runs out: at the queue's door, and for those who waited past its end."""
+"""Sixth act: a TEEExecutorVC runs out: at the queue's door, and for those who waited past its end."""
 
 from functools import partial
 

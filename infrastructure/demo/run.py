@@ -13,7 +13,7 @@ from pathlib import Path
 
 from domain.errors import RefusedError
 from infrastructure.clock import VirtualClock
-from infrastructure.demo import expiry, faults, founding, proof, refusals, workday
+from infrastructure.demo import expiry, faults, founding, proof, refusals, sharing, workday
 from infrastructure.demo.cast import MEMBERS, NODES, START_MS
 from infrastructure.demo.display import Display
 from infrastructure.demo.folder import new_run
@@ -85,6 +85,7 @@ def run_demo(data_dir: Path, *, seed: int, environ: Mapping[str, str], display: 
                 partial(workday.work, scale=scale),
                 refusals.refuse,
                 faults.fail,
+                sharing.share,
                 expiry.expire,
             ):
                 act(stage)
