@@ -13,7 +13,7 @@ from domain.hashing import sha256_hex
 from domain.identifiers import DaoName, ResourceClass, priority_domain
 from domain.jurisdictions import Country, Jurisdiction
 from domain.message import Value
-from domain.policies.kinds import EvidenceClass, Policy, Word, Words
+from domain.policies.kinds import PRIMARY, EvidenceClass, Policy, Word, Words
 
 PlatformId = Annotated[str, Field(pattern=r"^(?:amd|intel|software):[A-Za-z0-9_-]{1,128}$")]
 
@@ -63,7 +63,7 @@ class NodeFacts(Value):
     operator: Word
     country: Country
     vendor: Word
-    pool: Word = "primary"
+    pool: Word = PRIMARY
     memory_bytes: Annotated[int, Field(ge=1)]
     slots: Annotated[int, Field(ge=1, le=4096)]
     attributes: Words = ()

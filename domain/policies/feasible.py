@@ -15,6 +15,7 @@ from typing import Literal
 from domain.jurisdictions import countries_within
 from domain.policies.facts import NodeFacts, Resident, WorkloadFacts
 from domain.policies.kinds import (
+    PRIMARY,
     DomainBesideTrigger,
     Evidence,
     InCountry,
@@ -23,6 +24,7 @@ from domain.policies.kinds import (
     NoColocation,
     Nodes,
     Operators,
+    Overflow,
     Policy,
     Rule,
     Validity,
@@ -51,6 +53,7 @@ def feasible(
     at_ms: int,
     *,
     attempt: Sequence[NodeFacts] | None = None,
+    evidence_ms: int | None = None,
 ) -> tuple[Finding, ...]:
     """Evaluate every rule for one workload on one node at one instant.
 
@@ -62,6 +65,8 @@ def feasible(
         at_ms: decision time.
         attempt: the nodes of all enclaves of the attempt, once they are chosen (provisioning and CAC gate); before,
             the choice itself looks for enough independent ones.
+        evidence_ms: when the nonce was issued that the execution's evidence answers (provisioning and CAC gate);
+            before, there is none, and it will be made afresh.
 
     Returns:
         One finding per rule and subject. The placement is allowed iff all passed.
@@ -71,6 +76,7 @@ def feasible(
         *findings_of_node(policy, workload, node),
         *_together(policy, workload, residents),
         *(() if attempt is None else _independence(policy, attempt)),
+        *(() if evidence_ms is None else _freshness(policy, workload, at_ms - evidence_ms)),
     )
 
 
@@ -127,6 +133,13 @@ def _independence(policy: Policy, attempt: Sequence[NodeFacts]) -> Iterator[Find
         yield Finding("independent_attestations", "workload", passed, f"{len(attempt)} nodes", need)
 
 
+def _freshness(policy: Policy, workload: WorkloadFacts, age_ms: int) -> Iterator[Finding]:
+    for rule in policy.rules:
+        if isinstance(rule, Evidence) and rule.max_age_ms is not None and rule.domain in {None, workload.domain}:
+            need = f"evidence of the last {rule.max_age_ms} ms"
+            yield Finding(rule.kind, "workload", age_ms <= rule.max_age_ms, f"evidence {age_ms} ms old", need)
+
+
 def _of_workload(rule: Rule, workload: WorkloadFacts, at_ms: int) -> Iterator[Finding]:
     match rule:
         case MaximumBounds(bounds=bounds):
@@ -178,6 +191,9 @@ def _of_node(rule: Rule, workload: WorkloadFacts, node: NodeFacts) -> Iterator[F
             concerned = domain is None or workload.domain == domain
             passed = not concerned or node.evidence_class in classes
             yield Finding(rule.kind, "node", passed, node.evidence_class, f"one of {', '.join(classes)}")
+        case Overflow(pools=pools, nodes=nodes) if node.pool != PRIMARY:
+            passed = node.pool in pools or node.node in nodes
+            yield Finding(rule.kind, "node", passed, f"pool {node.pool}", "a pool or node to overflow to")
         case _:
             return
 
