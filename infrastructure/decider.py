@@ -194,10 +194,10 @@ class Decider:
         while True:
             rows = self._feed.read_feed(self._position, _PAGE)
             for row, folded in self.views.follow(rows):
-                for view, recorded in folded:
-                    self._replay.take(row.position, view, returned=row.returned)
-                    if self._watcher is not None and recorded is not None and row.position > self._told:
-                        self._watcher(recorded)
+                for one in folded:
+                    self._replay.take(row.position, one.view, returned=row.returned)
+                    if self._watcher is not None and one.recorded is not None and row.position > self._told:
+                        self._watcher(one.recorded)
                 self._since_kept += row.count
                 self._position = row.position
                 self._told = max(self._told, row.position)

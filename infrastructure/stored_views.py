@@ -13,7 +13,7 @@ import hmac
 import itertools
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -28,8 +28,15 @@ from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import FeedRow
 from infrastructure.postgres.sealed_views import SealedView, SealedViews
 
-Folded = tuple[View, Recorded | None]
-"""A view, and the event where it was read from its entry."""
+
+class Folded(NamedTuple):
+    """A view with its bytes, the leaf hash of its entry, and the event where it was read from that."""
+
+    view: View
+    recorded: Recorded | None
+    data: bytes
+    leaf_hash: bytes
+
 
 _KEY = b"ledger view key v1\0"
 _CONTEXT = b"ledger view v1\0"
@@ -95,7 +102,7 @@ class StoredViews:
         found = self._rows.read(log_id, first, last)
         if len(found) != last - first:
             raise VerificationError(f"views of the log {log_id} are missing between entries {first} and {last - 1}")
-        return [(self._opened(one), None) for one in found]
+        return [self._folded(one, None) for one in found]
 
     def _make(self, log_id: UUID, first: int, last: int) -> list[Folded]:
         slot = self._ledger.log(log_id).slot
@@ -103,9 +110,9 @@ class StoredViews:
         for recorded in self._events(log_id, first, last):
             at = recorded.leaf_index
             kept = self._rows.read(log_id, at, at + 1) if isinstance(recorded.event, Sealed) else []
-            view = self._opened(kept[0]) if kept else kept_view(recorded, slot)
-            found.append((view, recorded))
-            sealed = self._cipher(log_id).seal(_context(log_id, at, recorded.leaf_hash), view_bytes(view))
+            folded = self._folded(kept[0], recorded) if kept else _made(recorded, slot)
+            found.append(folded)
+            sealed = self._cipher(log_id).seal(_context(log_id, at, recorded.leaf_hash), folded.data)
             self._made.append(SealedView(log_id, at, sealed))
         return found
 
@@ -114,10 +121,10 @@ class StoredViews:
         whole = [one for one in known if one is not None]
         return whole if whole and len(whole) == last - first else self._ledger.history(log_id, first=first, size=last)
 
-    def _opened(self, one: SealedView) -> View:
+    def _folded(self, one: SealedView, recorded: Recorded | None) -> Folded:
         context = _context(one.log_id, one.leaf_index, one.leaf_hash)
-        view: View = orjson.loads(self._cipher(one.log_id).open(context, one.sealed))
-        return view
+        data = self._cipher(one.log_id).open(context, one.sealed)
+        return Folded(orjson.loads(data), recorded, data, one.leaf_hash)
 
     def _cipher(self, log_id: UUID) -> AtRest:
         cipher = self._ciphers.get(log_id)
@@ -129,3 +136,8 @@ class StoredViews:
 
 def _context(log_id: UUID, leaf_index: int, leaf_hash: bytes) -> bytes:
     return _CONTEXT + log_id.bytes + struct.pack(">Q", leaf_index) + leaf_hash
+
+
+def _made(recorded: Recorded, slot: int) -> Folded:
+    view = kept_view(recorded, slot)
+    return Folded(view, recorded, view_bytes(view), recorded.leaf_hash)

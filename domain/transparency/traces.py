@@ -66,17 +66,17 @@ def entry_salt(key: bytes, round_index: int, entry_hash: bytes) -> bytes:
     return hmac.digest(key, _SALT + round_index.to_bytes(_U64_BYTES) + entry_hash, "sha256")
 
 
-def trace_value(salt: bytes, kind: Kind, entry_hash: bytes, view: bytes, order: bytes) -> bytes:
+def trace_value(salt: bytes, kind: Kind, entry_hash: bytes, view_digest: bytes, order: bytes) -> bytes:
     """Return `t` (32 bytes) of an entry.
 
     Args:
         salt: the entry's salt.
         kind: what it is.
         entry_hash: its leaf hash; CLOSING_LEAF for the closing state.
-        view: its view's bytes; the state's digest (32 bytes) for the closing state.
+        view_digest: H(view), 32 bytes; the closing state's view is its digest, which is hashed like any other.
         order: its `q`.
     """
-    return _sha256(_VALUE + salt + kind.value + entry_hash + _sha256(view).digest() + order).digest()
+    return _sha256(_VALUE + salt + kind.value + entry_hash + view_digest + order).digest()
 
 
 def padding_seed(key: bytes, round_index: int) -> bytes:

@@ -49,6 +49,7 @@ class Kept(NamedTuple):
     batches: int
     epoch: int
     engine: str
+    judged: bool
     dump: dict[str, Any]
 
 
@@ -100,12 +101,12 @@ class Replay:
     def resume(cls, kept: Kept) -> "Replay":
         """Go on from a kept state; the next view to be taken is the first after its position."""
         replay = cls(kept.engine, Scheduling.load(kept.dump), kept.position, kept.batches, kept.epoch)
-        replay._resumed = replay._judged = True
+        replay._resumed, replay._judged = True, kept.judged
         return replay
 
     def keep(self) -> Kept:
         """Return the state as the last batch left it. To be called before anything after it was folded."""
-        return Kept(self.position, self.batches, self.epoch, self.engine, self.state.dump())
+        return Kept(self.position, self.batches, self.epoch, self.engine, self._judged, self.state.dump())
 
     def take(self, position: int, view: View, *, returned: bool = False) -> None:
         """Take the next view of the feed.

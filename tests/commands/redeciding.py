@@ -24,9 +24,9 @@ def redecide(ledger: Ledger) -> Redecided:
     """Take every stored view from the first; each decision is made again where it was made, and compared."""
     replay, sealed, last = Replay(engine_digest()), list[bool](), 0
     for row, folded in StoredViews(ledger).follow(Feed(ledger.datastore).read_feed(0, 100_000)):
-        for view, read in folded:
-            assert read is None, "every view is stored"
-            replay.take(row.position, view, returned=row.returned)
+        for one in folded:
+            assert one.recorded is None, "every view is stored"
+            replay.take(row.position, one.view, returned=row.returned)
             sealed.append(ledger.erased(row.log_id))
         last = row.position
     replay.finish()

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
+from domain.canonical import canonical
 from domain.errors import VerificationError
 from domain.message import Recorded
 from domain.scheduling.state import Scheduling
@@ -100,9 +101,10 @@ def test_state_from_views_is_state_from_entries_at_every_prefix(make_cell: MakeC
         one, other = Replay(engine_digest()), Replay(engine_digest())
         followed = views.follow(Feed(ledger.datastore).read_feed(0, 100_000))
         folded = itertools.chain.from_iterable(found for _, found in followed)
-        for (row, recorded, slot), (view, read) in zip(fed(cell), folded, strict=True):
+        for (row, recorded, slot), (view, read, data, leaf_hash) in zip(fed(cell), folded, strict=True):
             assert read is None, "it came from the stored view"
             assert view == kept_view(recorded, slot)
+            assert (data, leaf_hash) == (canonical(view), recorded.leaf_hash)
             one.take(row.position, view)
             other.take(row.position, kept_view(recorded, slot))
             assert one.state.digest() == other.state.digest()

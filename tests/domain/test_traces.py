@@ -54,7 +54,7 @@ def test_the_bytes_are_those_of_the_wire_format() -> None:
     )  # fmt: skip
     assert cell_key(SECRET, 2) == k_cell
     assert order_value(order_salt(k_cell, r, j), r, j) == q
-    assert trace_value(entry_salt(slot_key(SECRET, 5), r, leaf), Kind.INPUT, leaf, view, q) == t
+    assert trace_value(entry_salt(slot_key(SECRET, 5), r, leaf), Kind.INPUT, leaf, h(view), q) == t
     assert [kind.value for kind in Kind] == [b"\x69", b"\x64", b"\x73"]
     assert bytes(32) == CLOSING_LEAF
 
@@ -65,9 +65,9 @@ def test_the_vector_holds_byte_for_byte() -> None:
     orders = [order_value(order_salt(key, 3, place), 3, place) for place in (0, 1)]
     leaf, digest = h(b"leaf"), h(b"{}")
     values = [
-        trace_value(entry_salt(slot_key(SECRET, 5), 3, leaf), Kind.INPUT, leaf, b'{"kind":"queued"}', orders[0]),
+        trace_value(entry_salt(slot_key(SECRET, 5), 3, leaf), Kind.INPUT, leaf, h(b'{"kind":"queued"}'), orders[0]),
         trace_value(
-            entry_salt(slot_key(SECRET, 0), 3, CLOSING_LEAF), Kind.CLOSING, CLOSING_LEAF, digest, orders[1]
+            entry_salt(slot_key(SECRET, 0), 3, CLOSING_LEAF), Kind.CLOSING, CLOSING_LEAF, h(digest), orders[1]
         ),
     ]  # fmt: skip
     assert key.hex() == VECTOR["k_cell"]
