@@ -25,6 +25,7 @@ from domain.policies.kinds import (
     NoColocation,
     Nodes,
     Operators,
+    Overflow,
     Policy,
     Validity,
 )
@@ -93,6 +94,9 @@ class _Checker:
                     broken = rule.domain in {None, _domain(job.shape)} and node.evidence_class not in rule.classes
                 case Validity():
                     broken = not rule.from_ms <= placement.start_ms < rule.until_ms
+                case Overflow():
+                    named = node.pool in rule.pools or node.node in rule.nodes
+                    broken = node.pool != "primary" and not named
                 case _:
                     continue
             self.found[rule.kind] += broken
