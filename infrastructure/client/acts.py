@@ -242,7 +242,7 @@ def drain_node(ledger: Ledger, root_admins: Wallets, name: str, reason: str) -> 
 def return_node(ledger: Ledger, root_admins: Wallets, name: str, reason: str) -> Answer:
     """Let a node take work again that was drained, in doubt or lost, by the root scope's admins."""
     root = root_scope(ledger)
-    tokens = _govern(ledger, root_admins, root.did, ledger.platform().origin, nodes.return_claims(name, reason))
+    tokens = governed(ledger, root_admins, root.did, ledger.platform().origin, nodes.return_claims(name, reason))
     return nodes.return_node(ledger, name, reason, tokens)
 
 

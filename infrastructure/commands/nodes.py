@@ -101,7 +101,7 @@ def return_claims(name: str, reason: str) -> dict[str, Any]:
 
 def _by_the_operator(ledger: Ledger, event: NodeDrained | NodeReturned, expected: Mapping[str, Any]) -> Answer:
     platform = ledger.platform()
-    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    root = load_root(ledger)
     load_node(ledger, event.node)
     keys = keys_of(root.principals.values(), GOVERNANCE)
     now_ms = ledger.clock.now_ms()
