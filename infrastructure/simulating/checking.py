@@ -25,6 +25,7 @@ from domain.policies.kinds import (
     NoColocation,
     Nodes,
     Operators,
+    Overflow,
     Policy,
     Validity,
 )
@@ -80,19 +81,27 @@ class _Checker:
         for attribute in facts.required_attributes:
             if attribute not in node.attributes:
                 self.found["attributes"] += 1
-        for rule in (*self._rules(job.shape), *job.shape.rules):
+        self._as_policies_ask(placement, node)
+
+    def _as_policies_ask(self, placement: Placement, node: NodeFacts) -> None:
+        shape = placement.job.shape
+        for rule in (*self._rules(shape), *shape.rules):
             match rule:
                 case InCountry():
-                    home = EU_MEMBERS if facts.jurisdiction == "EU" else {facts.jurisdiction}
+                    jurisdiction = shape.tenant[1]
+                    home = EU_MEMBERS if jurisdiction == "EU" else {jurisdiction}
                     broken = node.country not in (rule.countries or home)
                 case Operators():
                     broken = node.operator in rule.forbidden or bool(rule.allowed and node.operator not in rule.allowed)
                 case Nodes():
                     broken = node.node in rule.forbidden or bool(rule.allowed and node.node not in rule.allowed)
                 case Evidence():
-                    broken = rule.domain in {None, _domain(job.shape)} and node.evidence_class not in rule.classes
+                    broken = rule.domain in {None, _domain(shape)} and node.evidence_class not in rule.classes
                 case Validity():
                     broken = not rule.from_ms <= placement.start_ms < rule.until_ms
+                case Overflow():
+                    named = node.pool in rule.pools or node.node in rule.nodes
+                    broken = node.pool != "primary" and not named
                 case _:
                     continue
             self.found[rule.kind] += broken

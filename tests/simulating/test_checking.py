@@ -98,6 +98,12 @@ def test_a_broken_policy_is_found(rule: dict[str, Any], other: dict[str, Any] | 
     assert found(placed("n1"), there) == {}
 
 
+def test_overflow_to_a_pool_that_the_policy_does_not_name_is_found() -> None:
+    nodes = [node(pool="spare").facts()]
+    for rule, broken in (({}, 1), ({"pools": ("other",)}, 1), ({"pools": ("spare",)}, 0), ({"nodes": ("n1",)}, 0)):
+        assert violations(placed("n1"), nodes, policy(kind="overflow", **rule))["overflow"] == broken
+
+
 def test_more_independent_enclaves_than_the_file_asks_for_may_be_a_policys() -> None:
     three = policy(kind="independent_attestations", count=3, distinct=("platform", "vendor"))
     assert found(placed(("n1", "n3")), policies=three) == {"independence": 1}
