@@ -11,6 +11,7 @@ from domain.statements import GOVERNANCE, Principal
 from domain.tenants.events import (
     ErasureOrdered,
     ErasureWithdrawn,
+    MonitorAppointed,
     PolicyAdopted,
     PrincipalEnrolled,
     PrincipalRevoked,
@@ -24,6 +25,7 @@ from domain.tenants.events import (
 class Tenant:
     """Who a log belongs to, who acts for it and which policy is in force. `dao` is empty for a scope.
 
+    `monitors`: who was appointed to be told of faults.
     `erasure_not_before_ms`: when its data keys may be destroyed; None while that is not ordered.
     """
 
@@ -46,6 +48,7 @@ class Tenant:
     issuers: tuple[str, ...] = ()
     revoked: frozenset[str] = frozenset()
     erasure_not_before_ms: int | None = None
+    monitors: tuple[str, ...] = ()
 
     @property
     def admins(self) -> frozenset[str]:
@@ -109,6 +112,11 @@ def _(event: PrincipalRevoked, tenant: Tenant | None) -> Tenant:
 @evolve.register
 def _(event: PolicyAdopted, tenant: Tenant | None) -> Tenant:
     return _next(tenant, policy_version=event.version, policy=event.policy)
+
+
+@evolve.register
+def _(event: MonitorAppointed, tenant: Tenant | None) -> Tenant:
+    return _next(tenant, monitors=(*(tenant.monitors if tenant else ()), event.name))
 
 
 @evolve.register
