@@ -60,10 +60,10 @@ def _of_the_decider(recorded: Recorded, view: dict[str, Any]) -> bool:
         case WorkloadDenied():
             return recorded.event.gate == "queue"
         case ExecutionAbandoned():
-            return recorded.event.reason in {"reservation_expired", "workload_ended"}
+            return recorded.event.reason in {"reservation_expired", "workload_ended", "node_lost"}
         case RuntimeReset():
             return recorded.event.report is None
-    return view["kind"] in {"deferred", "placed", "reserved"}
+    return view["kind"] in {"deferred", "placed", "reserved", "suspected", "lost"}
 
 
 def _compare(decided: Event, recorded: Recorded, view: dict[str, Any]) -> None:
