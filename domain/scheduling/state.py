@@ -84,6 +84,8 @@ class Scheduling(Tables):
 
     def level(self, facts: WorkloadFacts) -> int:
         """Return the priority level: 0 is served first; a domain that isn't named comes last."""
+        if facts.level is not None:
+            return facts.level
         return self.levels.index(facts.domain) if facts.domain in self.levels else len(self.levels)
 
     def residents(self, node: str, *, without: str = "") -> tuple[Resident, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from domain.attestation.appraise import platform_id
 from domain.canonical import canonical
@@ -15,7 +14,7 @@ from domain.nodes.events import NodeDrained, NodeEnrolled, NodeReturned
 from domain.policies.facts import NodeFacts
 from domain.statements import GOVERNANCE, REPORT, require_claims, require_threshold
 from infrastructure.commands.border import all_verified, keys_of, verified
-from infrastructure.commands.loading import load_genesis, load_node, load_tenant
+from infrastructure.commands.loading import load_node, load_root
 from infrastructure.commands.tenants import statement_command
 from infrastructure.credentials.node import verify_node
 from infrastructure.keys.did_key import did_key
@@ -35,7 +34,7 @@ def enrol_node(
         ConflictError: when the name is taken, or a platform id is another node's.
     """
     platform = ledger.platform()
-    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    root = load_root(ledger)
     kid, now_ms = thumbprint(public_key), ledger.clock.now_ms()
     claims = verify_node(credential, trusted_issuers=root.issuers, at_ms=now_ms, node=did_key(public_key)).subject
     said = (claims.operator, claims.country_of_operation, claims.vendor, claims.platform_ids)
@@ -93,7 +92,7 @@ def return_node(ledger: Ledger, name: str, reason: str, tokens: Sequence[str]) -
 
 def _by_the_operator(ledger: Ledger, event: NodeDrained | NodeReturned, expected: Mapping[str, Any]) -> Answer:
     platform = ledger.platform()
-    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    root = load_root(ledger)
     load_node(ledger, event.node)
     keys = keys_of(root.principals.values(), GOVERNANCE)
     now_ms = ledger.clock.now_ms()
