@@ -14,12 +14,14 @@ from typing import Any
 from domain.canonical import canonical
 from domain.errors import LedgerError, RefusedError, UnknownError
 from domain.executions.state import NO_REPORT
+from domain.nodes.telemetry import telemetry_claims
 from domain.scheduling.state import Scheduling
 from domain.statements import REPORT
 from infrastructure.client.signing import signed_by
 from infrastructure.commands.context import load_context
 from infrastructure.commands.executions import Assignment, Enclosed, assign, report
 from infrastructure.commands.provisioning import released_inputs
+from infrastructure.commands.telemetry import load_reported, telemetry
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.ledger import Ledger
 from infrastructure.runtime.keep import Keep
@@ -132,6 +134,26 @@ class NodeAgent:
             lost = {"kind": "faulted", "fault": "node_lost", "detail": "the node ended the run before its end"}
             self._tell(cell, chain, {**lost, "fuel": 0, "memory_bytes": 0, "duration_ms": 0})
         self._tell(cell, chain, {"kind": "reset"})
+
+    def heartbeat(self, node: str, load_percent: int, free_slots: int, free_memory_bytes: int) -> bool:
+        """Report that the node is alive, and its load. Returns whether that was recorded: one report in an interval is.
+
+        Raises:
+            LedgerError: when the ledger refuses it.
+        """
+        seq, prev = load_reported(self._ledger, node).following
+        claims = telemetry_claims(
+            node, seq, prev, load_percent=load_percent, free_slots=free_slots, free_memory_bytes=free_memory_bytes
+        )
+        content = payload(
+            iss=self._wallet.did(Purpose.REPORT),
+            aud=self._ledger.platform().origin,
+            claims=claims,
+            now_ms=self._ledger.clock.now_ms(),
+            entropy=self._ledger.entropy,
+        )
+        answer = telemetry(self._ledger, signed_by([self._wallet], REPORT, content)[0])
+        return bool(answer.answer["accepted"])
 
     def _tell(self, cell: Scheduling, chain: Chain, claims: dict[str, Any], enclosed: Enclosed | None = None) -> bool:
         said = {**claims, "execution": chain.execution_id, "seq": chain.seq, "prev": chain.prev}

@@ -1,11 +1,13 @@
 """Real-time work of one installation: the decider, and the nodes whose keys lie here, until nothing is left to do."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from domain.errors import LedgerError
 from domain.message import Recorded
 from infrastructure.decider import Decider
+from infrastructure.heartbeat import Heartbeat
 from infrastructure.keys import wallet as wallets
 from infrastructure.keys.private_files import locked
 from infrastructure.ledger import Ledger
@@ -65,10 +67,13 @@ def work(
 def _work(ledger: Ledger, data_dir: Path, decider: Decider, trouble: Callable[[str], None] | None) -> int:
     nodes = {name: wallets.load(path) for name, path in local_nodes(data_dir).items()}
     done, failed = 0, set[tuple[str, str]]()
-    with KeepPool() as keeps:
+    with ExitStack() as stack:
+        keeps = stack.enter_context(KeepPool())
         agents = {name: NodeAgent(ledger, wallet, keeps) for name, wallet in nodes.items()}
+        heartbeat = stack.enter_context(Heartbeat(agents, decider.catch_up(), trouble))  # first of all: they are alive
         while True:
             decider.settle()
+            heartbeat.note(decider.state)
             ready = sorted(
                 (live.phase == "reserved", execution, live.node)
                 for execution, live in decider.state.live.items()

@@ -222,6 +222,12 @@ def _(event: executions.NoticeRequested, recorded: Recorded, rows: Rows) -> dict
 
 
 @_project.register
+def _(event: executions.NoticeDelivered, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    known = rows[f"execution/{event.execution_id}"].get("delivered", [])
+    return _execution(rows, recorded, event.execution_id, delivered=[*known, event.recipient])
+
+
+@_project.register
 def _(event: executions.RetryAuthorized, recorded: Recorded, rows: Rows) -> dict[str, Row]:
     return _execution(rows, recorded, event.execution_id, retry="authorized", next_attempt=event.next_attempt)
 

@@ -4,8 +4,8 @@ Invariants:
 - A workload has ended when it was denied, cancelled or has expired, when its one CAC was judged, when a quorum was
   reached, or when governance refused the retry, and every execution that was placed for it was reset or abandoned.
   What is held after a fault has not ended.
-- After the end an execution's stream takes late reports, which are refused, and its metering; nothing else comes. The
-  ledger writes nothing else, so whatever else stands there was forged.
+- After the end an execution's stream takes late reports, which are refused, its metering, and that notices of its fault
+  were delivered; nothing else comes. The ledger writes nothing else, so whatever else stands there was forged.
 - What refers to something that has ended is refused.
 """
 
@@ -16,6 +16,7 @@ from domain.cacs.events import CacIssued, CacRejected, QuorumReached, UsageMeter
 from domain.errors import VerificationError
 from domain.executions.events import (
     ExecutionAbandoned,
+    NoticeDelivered,
     NoticeRequested,
     ReportRefused,
     RetryAuthorized,
@@ -27,6 +28,7 @@ from domain.identifiers import stream_of
 from domain.message import Event, Recorded
 from domain.statements import REPORT
 from domain.workloads.events import WorkloadCancelled, WorkloadDenied, WorkloadExpired, WorkloadSubmitted
+from infrastructure.audit import notices
 from infrastructure.audit.executions import REPORTS
 from infrastructure.audit.known import Known, Workload
 from infrastructure.audit.opening import VERSION_BYTES
@@ -55,17 +57,25 @@ def follow(known: Known, recorded: Recorded) -> bool:
         raise VerificationError("a workload is submitted once")
     if isinstance(event, RetryAuthorized | RetryRefused):
         raise VerificationError("what comes of the fault was decided already")
-    if node == _NO_NODE or not isinstance(event, ReportRefused | UsageMetered | NoticeRequested):
+    if node == _NO_NODE or not isinstance(event, _LATE):
         raise VerificationError(f"{event.TOPIC} after the end of its workload or execution")
     if isinstance(event, ReportRefused):
-        signed = known.statements.by_itself(event.report, REPORT, recorded, whose=REPORTS)
-        if read_report(signed).execution != event.execution_id:
-            raise VerificationError("the report is of another execution")
-        name = next(name for name, number in known.nodes.items() if number == node)
-        if known.node_kids.setdefault(name, signed.kid) != signed.kid:
-            raise VerificationError("a node has two keys")
+        _late(known, recorded, event, node)
+    notices.follow(known, recorded, None)
     return True
 
+
+def _late(known: Known, recorded: Recorded, event: ReportRefused, node: int) -> None:
+    """Check a report that came after the end: it is of that execution, by its node."""
+    signed = known.statements.by_itself(event.report, REPORT, recorded, whose=REPORTS)
+    if read_report(signed).execution != event.execution_id:
+        raise VerificationError("the report is of another execution")
+    name = next(name for name, number in known.nodes.items() if number == node)
+    if known.node_kids.setdefault(name, signed.kid) != signed.kid:
+        raise VerificationError("a node has two keys")
+
+
+_LATE = (ReportRefused, UsageMetered, NoticeRequested, NoticeDelivered)
 
 _ENDING = (
     CacIssued, CacRejected, QuorumReached, WorkloadDenied, WorkloadCancelled, WorkloadExpired, RetryRefused,

@@ -22,6 +22,8 @@ from domain.executions.events import (
     ExecutionFaulted,
     ExecutionReserved,
     InputsReleased,
+    NoticeDelivered,
+    NoticeRequested,
     ReportRefused,
     RetryAuthorized,
     RetryRefused,
@@ -46,7 +48,7 @@ from domain.message import Recorded
 from domain.policies.facts import NodeFacts
 from domain.scheduling.state import NODE_REASONS
 from domain.statements import ENDORSEMENT, REPORT, Signed, require_claims
-from infrastructure.audit import retries
+from infrastructure.audit import notices, retries
 from infrastructure.audit.known import Attempt, Known
 from infrastructure.audit.statements import GRACE_MS, instant_before
 from infrastructure.audit.workloads import next_attempt
@@ -108,6 +110,8 @@ def _check(known: Known, attempt: Attempt, recorded: Recorded) -> None:
             _released(known, execution, event)
         case ExecutionAbandoned():
             _require(execution.released is None, "what has its inputs is not abandoned")
+        case NoticeRequested() | NoticeDelivered():
+            notices.follow(known, recorded, execution)
         case RetryAuthorized() | RetryRefused():
             retries.follow(known, attempt, event, recorded)
         case _:

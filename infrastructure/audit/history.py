@@ -13,19 +13,17 @@ from typing import Any
 from uuid import UUID
 
 from domain.cacs.events import CacIssued, CacRejected, QuorumFailed, QuorumReached
-from domain.canonical import canonical
 from domain.clauses.decisions import deprecation_claims, registration_claims
 from domain.clauses.events import ClauseDeprecated, ClauseRegistered
 from domain.errors import VerificationError
-from domain.hashing import sha256_hex
 from domain.identifiers import DECIDER_STREAM, clause_stream, erasure_stream, node_stream, stream_of
 from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
-from domain.nodes.events import NodeDrained, NodeEnrolled
+from domain.nodes.events import NodeDrained, NodeEnrolled, NodeLost, NodeReturned, NodeSuspected, TelemetryReported
 from domain.platform.events import DecisionsMade, KeyDestroyed
-from domain.statements import GOVERNANCE, REPORT, require_claims
+from domain.statements import GOVERNANCE, require_claims
 from domain.workloads.events import ClauseVerified, CredentialChecked
-from infrastructure.audit import ended, executions, governance, results, workloads
+from infrastructure.audit import ended, executions, governance, nodes, results, workloads
 from infrastructure.audit.compact import SALT_BYTES, CompactMap
 from infrastructure.audit.ended import ENDED_BYTES
 from infrastructure.audit.journal import Journal, Position
@@ -204,8 +202,10 @@ def _judge(known: Known, recorded: Recorded) -> None:
             results.judge(known, recorded)
         case QuorumReached() | QuorumFailed():
             _settled(known, event, recorded)
-        case NodeEnrolled() | NodeDrained() | ClauseRegistered() | ClauseDeprecated():
-            _of_the_cell(known, event, recorded)
+        case NodeEnrolled() | NodeDrained() | NodeReturned() | TelemetryReported() | NodeSuspected() | NodeLost():
+            nodes.follow(known, event, recorded)
+        case ClauseRegistered() | ClauseDeprecated():
+            _of_a_clause(known, event, recorded)
         case KeyDestroyed():
             if not known.platform or recorded.version:
                 raise VerificationError("the end of a tenant's keys is told in the platform log, once")
@@ -251,7 +251,9 @@ _HOMES: dict[type[Event], Callable[[Any], UUID]] = {
     CacIssued: lambda event: stream_of(event.cac_id),
     CacRejected: lambda event: stream_of(event.cac_id),
     NodeEnrolled: lambda event: node_stream(event.facts.node),
-    NodeDrained: lambda event: node_stream(event.node),
+    **dict.fromkeys(
+        (NodeDrained, NodeReturned, TelemetryReported, NodeSuspected, NodeLost), lambda event: node_stream(event.node)
+    ),
     KeyDestroyed: lambda event: erasure_stream(event.slot),
     DecisionsMade: lambda _: DECIDER_STREAM,
     ClauseRegistered: lambda event: clause_stream(event.metadata.clause_id),
@@ -267,22 +269,12 @@ def _settled(known: Known, event: QuorumReached | QuorumFailed, recorded: Record
         results.agree(known, workload, event)
 
 
-def _of_the_cell(
-    known: Known, event: NodeEnrolled | NodeDrained | ClauseRegistered | ClauseDeprecated, recorded: Recorded
-) -> None:
-    """Check events of clauses and nodes: what their signatories say; their keys are enrolled in other logs."""
-    statements = known.statements
-    if isinstance(event, NodeEnrolled):
-        keys = {event.kid: bytes.fromhex(event.public_key)}
-        signed = statements.by_signer(event.acceptance, REPORT, keys, recorded)
-        said, told = signed.payload["facts"], event.facts.model_dump(mode="json")
-        if canonical(said) != canonical(told) or sha256_hex(canonical(event.credential)) != event.credential_digest:
-            raise VerificationError("the node's facts or credential are not what was accepted")
-        return
-    for one in statements.unverified(event.statements, GOVERNANCE, recorded, whose=governance.OTHER_KEYS):
+def _of_a_clause(known: Known, event: ClauseRegistered | ClauseDeprecated, recorded: Recorded) -> None:
+    """Check events of clauses: what their signatories say; their keys are enrolled in other logs."""
+    for one in known.statements.unverified(event.statements, GOVERNANCE, recorded, whose=governance.OTHER_KEYS):
         if isinstance(event, ClauseRegistered):
             require_claims(one, registration_claims(event.metadata, event.module_digest))
-        elif isinstance(event, ClauseDeprecated):
+        else:
             require_claims(one, deprecation_claims(event.clause_id, event.reason))
 
 

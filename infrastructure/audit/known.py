@@ -15,6 +15,7 @@ from domain.executions.state import Execution
 from domain.identifiers import stream_of
 from domain.logs.events import KeyRotated
 from domain.message import Recorded
+from domain.nodes.events import TelemetryReported
 from domain.policies.effective import effective_policy
 from domain.policies.kinds import Policy, Rule
 from domain.statements import Signed
@@ -107,6 +108,7 @@ class Known:
     data_generation: int = 0
     disclosure: Callable[[], Disclosure] | None = None
     node_kids: dict[str, str] = field(default_factory=dict)
+    telemetry: dict[str, TelemetryReported] = field(default_factory=dict)
     sealed: int = 0
     _policy_digests: dict[tuple[int, tuple[Rule, ...]], str | None] = field(default_factory=dict)
     checked: Counter[str] = field(default_factory=Counter)

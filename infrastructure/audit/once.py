@@ -23,6 +23,11 @@ class Once:
         self._here = -1
         self._contents: dict[bytes, bytes] = {}
 
+    def holder(self, key: bytes) -> int | None:
+        """Return the leaf index of the entry that has a key, or None."""
+        place = self._places.get(key)
+        return None if place is None else int.from_bytes(place)
+
     def claim(self, key: bytes, leaf_index: int, content: bytes, otherwise: str) -> None:
         """Take a key for an entry.
 

@@ -17,6 +17,7 @@ from infrastructure.cli.app_anchor import anchor_app, trust_app
 from infrastructure.cli.app_audit import audit_app
 from infrastructure.cli.app_feed import feed, projections_app
 from infrastructure.cli.app_log import log_app
+from infrastructure.cli.app_notices import notices_app
 from infrastructure.cli.app_simulate import simulate
 from infrastructure.cli.app_witness import witness_app
 from infrastructure.cli.options import group
@@ -35,6 +36,7 @@ app.command("queue")(app_operate.queue)
 app.command("why")(app_operate.why)
 app.add_typer(app_operate.retry_app, name="retry")
 app.add_typer(app_operate.cac_app, name="cac")
+app.add_typer(notices_app, name="notices")
 app.command("feed")(feed)
 app.add_typer(projections_app, name="projections")
 audit_app.command("consistency")(app_consistency.audit_consistency)

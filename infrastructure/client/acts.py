@@ -16,6 +16,7 @@ from domain.executions.decisions import refusal_claims
 from domain.hashing import sha256_hex
 from domain.identifiers import parse_clause_id, parse_dao
 from domain.jurisdictions import parse_jurisdiction
+from domain.nodes.decisions import drain_claims, return_claims
 from domain.policies.facts import NodeFacts
 from domain.policies.kinds import Policy
 from domain.statements import ENDORSEMENT, GOVERNANCE, REPORT, SUBMISSION
@@ -235,14 +236,14 @@ def enrol_node(ledger: Ledger, wallet: Wallet, issuer: Wallet, facts: NodeFacts,
 def drain_node(ledger: Ledger, root_admins: Wallets, name: str, reason: str) -> Answer:
     """Let a node take no new work, by the root scope's admins."""
     root = root_scope(ledger)
-    tokens = governed(ledger, root_admins, root.did, ledger.platform().origin, nodes.drain_claims(name, reason))
+    tokens = governed(ledger, root_admins, root.did, ledger.platform().origin, drain_claims(name, reason))
     return nodes.drain_node(ledger, name, reason, tokens)
 
 
 def return_node(ledger: Ledger, root_admins: Wallets, name: str, reason: str) -> Answer:
     """Let a node take work again that was drained, in doubt or lost, by the root scope's admins."""
     root = root_scope(ledger)
-    tokens = governed(ledger, root_admins, root.did, ledger.platform().origin, nodes.return_claims(name, reason))
+    tokens = governed(ledger, root_admins, root.did, ledger.platform().origin, return_claims(name, reason))
     return nodes.return_node(ledger, name, reason, tokens)
 
 

@@ -160,7 +160,7 @@ def _report(ledger: Ledger, cell: Scheduling, token: str, enclosed: Enclosed) ->
             completed, attachments = _completed(ledger, context, token, said, enclosed)
             pending = on_execution(context, [completed])
         case FaultedReport():
-            told = notices(context.policy(), said.execution, said.fault)
+            told = notices(context.policy(), said.execution, said.fault, context.tenant.monitors)
             pending = on_execution(context, [faulted(said, token), *told])
         case ResetReport():
             guards = context.guards(ledger)

@@ -9,6 +9,7 @@ from domain.errors import ConflictError, NotAuthorisedError, UnavailableError, U
 from domain.hashing import sha256_hex
 from domain.identifiers import node_stream
 from domain.message import Pending
+from domain.nodes.decisions import drain_claims, return_claims
 from domain.nodes.events import NodeDrained, NodeEnrolled, NodeReturned
 from domain.policies.facts import NodeFacts
 from domain.statements import GOVERNANCE, REPORT, require_claims, require_threshold
@@ -87,16 +88,6 @@ def return_node(ledger: Ledger, name: str, reason: str, tokens: Sequence[str]) -
     """Let a node take work again that was drained, in doubt or lost. Raises as `drain_node` does."""
     event = NodeReturned(node=name, reason=reason, statements=tuple(tokens))
     return _by_the_operator(ledger, event, return_claims(name, reason))
-
-
-def drain_claims(name: str, reason: str) -> dict[str, Any]:
-    """Return what the root's admins say when they drain a node."""
-    return {"act": "drain_node", "node": name, "reason": reason}
-
-
-def return_claims(name: str, reason: str) -> dict[str, Any]:
-    """Return what the root's admins say when a node takes work again."""
-    return {"act": "return_node", "node": name, "reason": reason}
 
 
 def _by_the_operator(ledger: Ledger, event: NodeDrained | NodeReturned, expected: Mapping[str, Any]) -> Answer:

@@ -72,7 +72,7 @@ def provision(
             execution_id=context.execution.id, kind="input_error", detail=detail, report=None,
             fuel_bucket=0, memory_bucket=0,
         )  # fmt: skip
-        told_of = notices(policy, context.execution.id, fault.kind)
+        told_of = notices(policy, context.execution.id, fault.kind, context.tenant.monitors)
         return on_execution(context, [appraised, gate, fault, *told_of]), ()
     released = InputsReleased(
         execution_id=context.execution.id,

@@ -11,17 +11,14 @@ Invariants:
 
 import http.client
 import re
-import socket
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self
 from urllib.parse import urlsplit
 
 from domain.errors import MalformedError, RefusedError, UnavailableError, VerificationError
 from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.note import Note, SignatureType, VerifierKey
+from infrastructure.cutoff import Cutoff
 from infrastructure.tlog.cosigning import merge_cosignatures, parse_lines
 from infrastructure.witness.request import AddCheckpoint
 from infrastructure.witness.witness import BAD_REQUEST, CONFLICT, FORBIDDEN, NOT_FOUND, OK, SIZE, UNPROCESSABLE
@@ -175,7 +172,7 @@ class WitnessClient:
 
     def _post(self, body: bytes) -> _Reply:
         connection = self._connection()
-        with _Deadline(self._timeout_s) as deadline:
+        with Cutoff(self._timeout_s) as deadline:
             try:
                 return self._exchange(connection, body, deadline)
             except (OSError, http.client.HTTPException) as error:
@@ -189,7 +186,7 @@ class WitnessClient:
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         return kind(self._host, self._port, timeout=self._timeout_s)
 
-    def _exchange(self, connection: http.client.HTTPConnection, body: bytes, deadline: "_Deadline") -> _Reply:
+    def _exchange(self, connection: http.client.HTTPConnection, body: bytes, deadline: Cutoff) -> _Reply:
         connection.connect()
         deadline.cuts(connection.sock)
         connection.request("POST", self._path, body, {"Content-Type": "text/plain; charset=utf-8"})
@@ -202,36 +199,3 @@ class WitnessClient:
         if response.length:  # the connection ended before the stated length
             raise UnavailableError(f"witness {self.name!a} broke off its answer")
         return _Reply(response.status, response.headers.get("Content-Type", ""), data)
-
-
-class _Deadline:
-    """Cuts a socket when the time is over, whatever the other side drips meanwhile."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timer = threading.Timer(timeout_s, self._cut)
-        self._timer.daemon = True
-        self._socket: socket.socket | None = None
-        self.passed = False
-
-    def cuts(self, sock: socket.socket) -> None:
-        """Name the socket. http.client forgets its own before it has read an answer of unstated length.
-
-        Raises:
-            TimeoutError: when the time was over before there was a socket.
-        """
-        self._socket = sock
-        if self.passed:
-            raise TimeoutError
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def _cut(self) -> None:
-        self.passed = True
-        if self._socket is not None:
-            with suppress(OSError):  # it has ended by itself
-                self._socket.shutdown(socket.SHUT_RDWR)

@@ -40,7 +40,7 @@ append = Ledger.append
 def counting(self, *arguments, **named):
     global left
     answer = append(self, *arguments, **named)
-    left -= 1
+    left -= not (answer.recorded and answer.recorded[0].event.TOPIC.startswith("node."))  # a heartbeat is no step
     if left == 0:
         print("here", flush=True)
         time.sleep(100)

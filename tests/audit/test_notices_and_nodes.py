@@ -1,0 +1,82 @@
+"""What an auditor finds of notices in a tenant's log, and of nodes' telemetry in the platform log."""
+
+from pathlib import Path
+
+import pytest
+
+from domain.executions.events import NoticeDelivered, NoticeRequested
+from domain.identifiers import node_stream, stream_of
+from domain.message import Pending
+from domain.nodes.events import NodeReturned, NodeSuspected, TelemetryReported
+from infrastructure.audit.export import export_bundle
+from infrastructure.audit.verify import verify_bundle
+from infrastructure.client import acts
+from infrastructure.commands.telemetry import load_reported
+from tests.audit.past import Past, refused
+from tests.commands.cell import MakeCell
+from tests.commands.conftest import make_cell
+from tests.commands.test_telemetry import Machine
+
+__all__ = ["make_cell"]
+
+
+def told(past: Past, run: str, **changed: str) -> NoticeDelivered:
+    """Return that the court was told of a run's fault, or something else."""
+    requested = past.of("notice.requested.v1", execution_id=past.runs[run]).event
+    assert isinstance(requested, NoticeRequested)
+    event = NoticeDelivered(
+        execution_id=requested.execution_id, recipient=requested.recipient, kind=requested.kind, how="fetched", tries=1
+    )
+    return event.model_copy(update=changed)
+
+
+@pytest.mark.parametrize("run", ["held", "refused", "again"])
+def test_a_notice_that_was_requested_is_delivered_once_also_after_the_end(past: Past, tmp_path: Path, run: str) -> None:
+    stream, event = stream_of(past.runs[run]), told(past, run)
+    verdict = past.verdict(tmp_path / "once", past.then((stream, event)))
+    assert verdict.ok, verdict.first_error
+    assert "1 notices delivered: requested before, once" in verdict.checked
+    twice = past.then((stream, event), (stream, event))
+    refused(past.verdict(tmp_path / "twice", twice), "delivered in entry", entry=len(past.entries) + 1)
+
+
+@pytest.mark.parametrize(("run", "changed"), [
+    ("held", {"recipient": "press"}), ("refused", {"recipient": "press"}), ("held", {"kind": "fuel"}),
+])  # fmt: skip
+def test_a_notice_that_was_not_requested_is_found(
+    past: Past, tmp_path: Path, run: str, changed: dict[str, str]
+) -> None:
+    entries = past.then((stream_of(past.runs[run]), told(past, run, **changed)))
+    refused(past.verdict(tmp_path / "forged", entries), "not requested", entry=len(past.entries))
+
+
+def test_a_notice_of_no_fault_or_of_another_kind_of_fault_is_found(early: Past, tmp_path: Path) -> None:
+    requested = early.of("notice.requested.v1", execution_id=early.runs["held"])
+    refused(early.verdict(tmp_path / "kind", early.altered(requested, kind="fuel")), "no fault of that kind")
+    again = early.then((requested.stream_id, requested.event))
+    refused(early.verdict(tmp_path / "twice", again), "requested in entry", entry=len(early.entries))
+
+
+def test_telemetry_in_the_platform_log_is_verified_as_a_chain_by_each_nodes_own_key(
+    make_cell: MakeCell, tmp_path: Path
+) -> None:
+    cell = make_cell()
+    machine = Machine(cell, "alpha", cell.nodes["alpha"])
+    for _ in range(3):
+        assert machine.tell()["accepted"]
+        cell.advance(20_000)
+    cell.advance(20_000)
+    acts.drain_node(cell.ledger, [cell.root], "alpha", "repair")
+    acts.return_node(cell.ledger, [cell.root], "alpha", "repaired")
+    platform = cell.ledger.platform().log_id
+    kinds = {type(recorded.event) for recorded in cell.history(platform)}
+    assert {TelemetryReported, NodeSuspected, NodeReturned} <= kinds
+    export_bundle(cell.ledger, platform, tmp_path / "platform", with_keys="all")
+    verdict = verify_bundle(tmp_path / "platform")
+    assert verdict.ok, verdict.first_error
+    newest = load_reported(cell.ledger, "alpha")
+    assert newest.newest is not None
+    forged = newest.newest.model_copy(update={"free_slots": 1})
+    cell.ledger.append([Pending(platform, node_stream("alpha"), newest.version + 1, forged)])
+    export_bundle(cell.ledger, platform, tmp_path / "forged", with_keys="all")
+    refused(verify_bundle(tmp_path / "forged"))
