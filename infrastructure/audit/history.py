@@ -206,19 +206,23 @@ def _judge(known: Known, recorded: Recorded) -> None:
             nodes.follow(known, event, recorded)
         case ClauseRegistered() | ClauseDeprecated():
             _of_a_clause(known, event, recorded)
-        case KeyDestroyed():
-            if not known.platform or recorded.version:
-                raise VerificationError("the end of a tenant's keys is told in the platform log, once")
-        case DecisionsMade():
-            if not known.platform:
-                raise VerificationError("batches of decisions begin in the platform log")
-            known.elsewhere["batches of decisions (audit conform decides them again)"] += 1
+        case KeyDestroyed() | DecisionsMade():
+            _of_the_cell(known, event, recorded)
         case _ if recorded.stream_id == known.own_stream:
             governance.govern(known, recorded)
         case _ if "execution_id" in fields_of(type(event)):
             executions.follow(known, recorded)
         case _:
             workloads.follow(known, recorded)
+
+
+def _of_the_cell(known: Known, event: KeyDestroyed | DecisionsMade, recorded: Recorded) -> None:
+    if isinstance(event, KeyDestroyed) and (not known.platform or recorded.version):
+        raise VerificationError("the end of a tenant's keys is told in the platform log, once")
+    if not known.platform:
+        raise VerificationError("batches of decisions begin in the platform log")
+    if isinstance(event, DecisionsMade):
+        known.elsewhere["batches of decisions (audit conform decides them again)"] += 1
 
 
 @cache

@@ -30,7 +30,7 @@ from infrastructure.conform.views import kept_view
 Key = tuple[int, str, int]
 """Slot, stream and version: what names an entry of the cell."""
 
-NOBODY_ELSES: Final = frozenset({"placed", "reserved", "deferred", "borrowed", "lent", "offered", "offer_closed"})
+NOBODY_ELSES: Final = frozenset("placed reserved deferred borrowed lent offered offer_closed suspected lost".split())
 """Kinds of view that only a decider makes."""
 
 
