@@ -14,8 +14,8 @@ def test_queue_and_nodes_show_who_waits_in_order_and_what_is_free() -> None:
     submit(cell, 1)
     submit(cell, 2, A, resource_class="Planning::P@v1")
     submit(cell, 3, B, dao="OtherDAO")
-    state = folded(cell.feed)
-    assert state.digest() == cell.state.digest()
+    cell.settle()
+    state = cell.state
     assert [(row["slot"], row["level"], row["deferred"]) for row in queue(state)] == [(B, 0, True), (A, 2, True)]
     shown = {row["node"]: (row["free_slots"], row["drained"], row["country"]) for row in nodes(state)}
     assert shown == {"n1": (0, False, "DEU"), "n2": (1, True, "FRA")}
