@@ -3,6 +3,9 @@
 Invariants:
 - A batch is one transaction: `DecisionsMade` with the position up to which inputs were folded, then its decisions. They
   are applied when they are decided; whoever replays decides them again there (infrastructure.conform.replay).
+- Each row of the feed is decided on by itself, at its own time: how batches are cut, and what else came in, changes no
+  decision. Rows are folded together where one of them has lost a race, and where they have waited for a decider so long
+  that what is due comes first.
 - A batch that was not stored never happened: the state is made again, from the last one that is kept.
 - A deposed decider's batch fails as a whole (FencedError); it must stop.
 - State comes from views alone, kept ones as far as they go: a tenant whose key is gone changes nothing.
@@ -36,8 +39,8 @@ Watcher = Callable[[Recorded], None]
 
 MOST_DECISIONS: Final = 256
 """Decisions in one batch, unless one act alone has more."""
-MOST_MS: Final = 8.0
-"""How long a batch is collected before it is stored."""
+STALE_MS: Final = 1000
+"""Rows that waited longer for a decider are folded together, and what has come due meanwhile is settled first."""
 TICK_EVERY_MS: Final = 50
 
 _MAX_BATCHES = 1_000_000
@@ -84,7 +87,8 @@ class Decider:
         Raises:
             DifferenceError: when stored decisions are not those that this engine makes.
         """
-        self._follow()
+        self._follow(together=True)
+        self._replay.drain()
         self.views.flush()
         return self.state
 
@@ -97,24 +101,35 @@ class Decider:
         if self._epoch is None:
             self._epoch = self._ledger.recorder.take_epoch()
         self._follow()
-        # What has come due while nobody decided comes first: nothing is placed after its time.
-        appended = int(self._tick())
+        appended = self._overdue()
         for _ in range(_MAX_BATCHES):
             stored = self._decide(self._epoch)
             if stored is None:
                 if not self._tick():
                     self.views.flush()
+                    self._replay.drain()
                     return appended
                 stored = 1
             appended += stored
         raise UnavailableError("the decider doesn't come to rest; this is a fault of the program")
 
+    def _overdue(self) -> int:
+        """Let what has come due while nobody decided come first, so that nothing is placed after its time."""
+        oldest_ms = self._replay.oldest_ms
+        if oldest_ms is not None and oldest_ms >= self._ledger.clock.now_ms() - STALE_MS:
+            return 0
+        self._follow(together=True)
+        ticked = self._tick()
+        self._follow(together=True)
+        return int(ticked)
+
     def _decide(self, epoch: int) -> int | None:
         """Decide and store one batch; return how many events were stored, None at rest."""
-        position, made = self._replay.position, self._decisions()
+        made = self._decisions()
         if not made:
             return None
-        began = DecisionsMade(epoch=epoch, position=position, decisions=len(made), engine=engine_digest())
+        rests_on = {"together": self._replay.together, "position": self._replay.position}
+        began = DecisionsMade(epoch=epoch, **rests_on, decisions=len(made), engine=engine_digest())
         platform = self._ledger.platform().log_id
         pending = [Pending(platform, DECIDER_STREAM, self._replay.batches, began)]
         pending += [Pending(self._log_of(one.slot), one.stream_id, one.version, one.event) for one in made]
@@ -129,23 +144,26 @@ class Decider:
             self._lost = False
             self._replay.committed(made, epoch)
             self._keep()
-        self._follow()
+        self._follow(together=not stored)  # a batch that lost a race: with what came first
         return stored
 
     def _decisions(self) -> list[Decision]:
-        """Decide up to the bounds of a batch. What ends with a reset is a batch of its own: it is judged with it."""
+        """Decide up to the bound of a batch. What ends with a reset is a batch of its own: it is judged with it."""
         made: list[Decision] = []
-        until_s = time.monotonic() + MOST_MS / 1000
         while len(made) < self._most:
             act = next_act(self.state, engine_digest())
             resets = [at for at, one in enumerate(act) if isinstance(one.event, RuntimeReset)]
-            if not act or (resets and made):
+            if resets and made:
+                break
+            if not act:
+                if self._replay.advance():
+                    continue
                 break
             act = act[: resets[0] + 1] if resets else act
             self._lost = True
             self.state.apply(act)
             made += act
-            if resets or time.monotonic() > until_s:
+            if resets:
                 break
         return made
 
@@ -175,22 +193,23 @@ class Decider:
         self._follow()
         return True
 
-    def _follow(self) -> None:
+    def _follow(self, *, together: bool = False) -> None:
+        """Read on; with `together`, fold all that was read without deciding between."""
         if self._lost:
             self._begin_again()
         try:
-            self._read()
+            self._read(together=together)
         except OvertakenError:
             self._begin_again()
-            self._read()
+            self._read(together=together)
         except DifferenceError:
             if self._kept is None:
                 raise
             self._kept = None  # it may be the kept state that differs
             self._begin_again()
-            self._read()
+            self._read(together=together)
 
-    def _read(self) -> None:
+    def _read(self, *, together: bool) -> None:
         while True:
             rows = self._feed.read_feed(self._position, _PAGE)
             for row, folded in self.views.follow(rows):
@@ -203,8 +222,8 @@ class Decider:
                 self._told = max(self._told, row.position)
             if len(rows) < _PAGE:
                 break
-        self._replay.settle(self._position)
-        self._replay.drain()
+        if together:
+            self._replay.settle(self._position)
 
     def _begin_again(self) -> None:
         """Go back to the last state that is kept, and read on from there."""

@@ -43,12 +43,15 @@ class LevelsAdopted(Event):
 class DecisionsMade(Event):
     """A batch of decisions begins: whose (the decider's epoch), and up to which position of the feed inputs counted.
 
-    The decisions follow in the same transaction. It makes them recomputable whatever came in beside them.
+    Inputs up to `together` are folded first; of those after it, each row of the feed is folded and then decided on, up
+    to `position`. So a decision knows of no input that came after the one that brought it about, however many were
+    stored meanwhile. The decisions follow in the same transaction.
     """
 
     TOPIC: ClassVar[str] = "decider.decided.v1"
 
     epoch: Annotated[int, Field(ge=1)]
+    together: Annotated[int, Field(ge=0)]
     position: Annotated[int, Field(ge=0)]
     decisions: Annotated[int, Field(ge=1)]
     engine: str

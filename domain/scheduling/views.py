@@ -83,7 +83,8 @@ def _(event: nodes.NodeDrained) -> dict[str, Any]:
 
 @_members.register
 def _(event: platform.DecisionsMade) -> dict[str, Any]:
-    return {"kind": "decided", "epoch": event.epoch, "position": event.position, "decisions": event.decisions}
+    rests_on = {"together": event.together, "position": event.position}
+    return {"kind": "decided", "epoch": event.epoch, **rests_on, "decisions": event.decisions}
 
 
 @_members.register

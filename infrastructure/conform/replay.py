@@ -3,7 +3,8 @@
 Who restarts, who follows the feed beside a decider and who audits uses this and nothing else.
 
 Invariants:
-- A batch is decided on the inputs up to the position that it names, whatever was committed beside it; its decisions are
+- A batch is decided on the inputs up to the position that it names, whatever was committed beside it: row by row of the
+  feed, after those that it folds together. So what is decided does not depend on how batches were cut. Decisions are
   applied when they are decided, and met in the feed they are compared, never folded.
 - What comes after the last batch waits: where the next one begins, nobody knows before it is there. `settle` folds it
   for those who have to go on; if a batch then turns out to rest on less, `OvertakenError` tells to begin again.
@@ -74,6 +75,7 @@ class Replay:
             while its transaction is not read to its end.
         redecided: how many decisions were made again and found equal.
         foreign: how many were made by other engines, which are taken as they came, by engine.
+        together: of the feed, up to which inputs were folded since the last batch without deciding between them.
         returned: how many batches were brought back after a restore, and are taken as they came.
         after_batch: is called when a batch was decided again, before anything after it is folded.
     """
@@ -86,6 +88,7 @@ class Replay:
     redecided: int = 0
     foreign: dict[str, int] = field(default_factory=dict)
     returned: int = 0
+    together: int = 0
 
     def __post_init__(self) -> None:
         self._pending: deque[_Pending] = deque()
@@ -136,15 +139,32 @@ class Replay:
         else:
             self._pending.append(_Pending(position, number, view))
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """The recorded instant of the first input that is not folded; None where all are."""
+        return int(self._pending[0].view["at_ms"]) if self._pending else None
+
     def settle(self, position: int) -> None:
-        """Fold what was taken up to a position, as an input of whatever is decided next.
+        """Fold what was taken up to a position, all together, as an input of whatever is decided next.
 
         Raises:
             DifferenceError: when the last batch is not whole, or somebody decided outside of a batch.
         """
         self._finish()
+        if self._pending and self._pending[0].position <= position:
+            self.together = position
         self._fold(position)
         self.position = max(self.position, position)
+
+    def advance(self) -> bool:
+        """Fold the next row of the feed, to be decided on; tell whether there was one. Raises as `settle` does."""
+        self._finish()
+        if not self._pending:
+            return False
+        position = self._pending[0].position
+        self._fold(position)
+        self.position = max(self.position, position)
+        return True
 
     def finish(self) -> None:
         """Check that nothing is missing of what was decided last. Folds nothing.
@@ -160,7 +180,7 @@ class Replay:
         """Take note of a batch that the caller decided on this state, applied to it and stored, before it is read."""
         self._own.add(self.batches)
         self.batches, self.epoch = self.batches + 1, epoch
-        self._judged = True
+        self._judged, self.together = True, 0
         self._expected |= {(one.slot, str(one.stream_id), one.version): one for one in made}
 
     def drain(self) -> list[Kind]:
@@ -198,18 +218,27 @@ class Replay:
         self.batches, self.epoch = one.view["version"] + 1, max(self.epoch, one.view["epoch"])
 
     def _decide(self, batch: _Pending) -> None:
-        rests_on, count = batch.view["position"], batch.view["decisions"]
-        if rests_on < self.position:
+        rests_on, together, count = (batch.view[name] for name in ("position", "together", "decisions"))
+        if rests_on < self.position or together < self.together:
             raise OvertakenError(f"{_where(batch)} rests on position {rests_on}, but more was folded before it")
-        self._fold(rests_on)
-        self.position, self._judged = rests_on, True
+        if together > self.position:
+            self._fold(together)
+        self._judged = True
         made: list[Decision] = []
-        while len(made) < count:
-            act = next_act(self.state, self.engine)[: count - len(made)]
-            if not act:
-                raise DifferenceError(f"{_where(batch)} states {count} decisions, where {len(made)} follow")
-            self.state.apply(act)
-            made += act
+        while True:
+            act = next_act(self.state, self.engine)[: count - len(made)] if len(made) < count else ()
+            if act:
+                self.state.apply(act)
+                made += act
+            elif self._pending and self._pending[0].position <= rests_on:
+                if len(made) == count and next_act(self.state, self.engine):
+                    raise DifferenceError(f"{_where(batch)} states {count} decisions, where more follow")
+                self._fold(self._pending[0].position)
+            else:
+                break
+        if len(made) < count:
+            raise DifferenceError(f"{_where(batch)} states {count} decisions, where {len(made)} follow")
+        self.position, self.together = rests_on, 0
         self._expected = {(one.slot, str(one.stream_id), one.version): one for one in made}
         for one in [one for one in self._pending if _key(one.view) in self._expected]:
             self._pending.remove(one)
@@ -220,7 +249,7 @@ class Replay:
         """Fold what is there, and from now on the batch's decisions too, where they stand."""
         self._judged = False
         self._fold(batch.position)
-        self.position = batch.position
+        self.position, self.together = batch.position, 0
         engine = batch.view["engine"]
         self.foreign[engine] = self.foreign.get(engine, 0) + int(batch.view["decisions"])
 

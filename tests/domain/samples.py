@@ -285,7 +285,7 @@ SAMPLES: tuple[Event, ...] = (
         cell=0, host=HOST, origin=f"{HOST}/t/0", root_scope=str(LOG), root_origin=f"{HOST}/t/3", engine=ENGINE
     ),
     platform.LevelsAdopted(version=1, domains=("Disaster", "Finance", "Planning"), statements=("g.o.v",)),
-    platform.DecisionsMade(epoch=1, position=9, decisions=2, engine=ENGINE),
+    platform.DecisionsMade(epoch=1, together=7, position=9, decisions=2, engine=ENGINE),
     platform.Ticked(due_ms=NOW),
     platform.KeyDestroyed(slot=7, size=41, root=hexed(24), round=12),
     scope_registered(),
