@@ -19,3 +19,22 @@ DEFAULT_DATA_DIR = Path("data")
 def group(help_text: str) -> typer.Typer:
     """Return a group of commands. Without rich markup: `--help` stays fast."""
     return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+
+def instant(text: str) -> int:
+    """Return an instant that a person wrote, in ms since 1970.
+
+    Raises:
+        BadParameter: when it is none.
+    """
+    from datetime import datetime  # noqa: PLC0415 - `--help` stays fast
+
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("an instant is RFC 3339 (2026-01-31T12:00:00Z) or milliseconds since 1970") from None
+    if instant.tzinfo is None:
+        raise typer.BadParameter("an instant needs its offset, e.g. 2026-01-31T12:00:00Z")
+    return int(instant.timestamp() * 1000)
