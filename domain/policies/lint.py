@@ -1,7 +1,8 @@
 """What a policy would do if it were adopted: where it contradicts itself, what it could never have, what it would stop.
 
 Invariants:
-- A contradiction holds whatever nodes and workloads there are: nothing could ever run under such a policy.
+- A contradiction holds whatever nodes there are: nothing that it speaks of could ever run, or one rule says of a name
+  that it is allowed and forbidden.
 - A warning rests on the cell as it is now. It tells of nodes, which everybody may know, and of the tenant's own
   workloads; nothing of another tenant's.
 - What would be held or is run against is asked of `feasible` and of nothing else.
@@ -85,7 +86,7 @@ class Against:
 
 
 def contradictions(policy: Policy, jurisdiction: Jurisdiction) -> tuple[str, ...]:
-    """Return what in a policy can't hold together, in words; nothing could ever run under it."""
+    """Return what in a policy can't hold together, in words."""
     return (
         *_of_lists(policy, Operators, "operator"),
         *_of_lists(policy, Nodes, "node"),
@@ -129,7 +130,7 @@ def _of_evidence(policy: Policy) -> Iterator[str]:
     for domain in dict.fromkeys(rule.domain for rule in rules):
         classes = [frozenset[str](rule.classes) for rule in rules if rule.domain in {None, domain}]
         if not frozenset.intersection(*classes):
-            yield "no evidence is of a class that every evidence rule asks for" + (f" for {domain}" if domain else "")
+            yield "no class of evidence is allowed by every evidence rule" + (f" about {domain}" if domain else "")
 
 
 def _of_times(policy: Policy) -> Iterator[str]:

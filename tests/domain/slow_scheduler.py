@@ -6,6 +6,7 @@ It is told each event before it is folded elsewhere, and says where the decider 
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from domain.decided import Decided
 from domain.executions import events as executions
 from domain.message import Event
 from domain.nodes.events import NodeDrained, NodeEnrolled
@@ -193,7 +194,7 @@ class SlowScheduler:
 
     def take(self, slot: int, event: Event, *, by_decider: bool) -> None:
         """Take one event in and check what it promises."""
-        if by_decider and isinstance(event, workloads.Decided):
+        if by_decider and isinstance(event, Decided):
             assert event.tick == self.now_ms // 1000, "time went back, or ahead"
         self._of_the_cell(slot, event)
         self._executed(event)
