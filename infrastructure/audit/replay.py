@@ -26,12 +26,13 @@ from infrastructure.audit.opening import opened_entries
 from infrastructure.keys.stream_keys import StreamKey
 from infrastructure.ledger import Ledger
 from infrastructure.tlog.reader import read_checkpoint, read_entries
-from projections import audit_trail, directory, isolation, waiting
+from projections import audit_trail, directory, isolation, usage, waiting
 
 PROJECTIONS = {
     audit_trail.NAME: audit_trail.project,
     directory.NAME: directory.project,
     isolation.NAME: isolation.project,
+    usage.NAME: usage.project,
     waiting.NAME: waiting.project,
 }
 """The read models of one log, by stored name."""

@@ -12,7 +12,7 @@ import sys
 import typer
 import typer.exceptions
 
-from infrastructure.cli import app_consistency, app_govern, app_keys, app_operate
+from infrastructure.cli import app_consistency, app_govern, app_keys, app_operate, app_scopes
 from infrastructure.cli.app_anchor import anchor_app, trust_app
 from infrastructure.cli.app_audit import audit_app
 from infrastructure.cli.app_feed import feed, projections_app
@@ -29,6 +29,13 @@ app.add_typer(app_keys.tenant_app, name="tenant")
 app.add_typer(app_govern.clause_app, name="clause")
 app.add_typer(app_govern.policy_app, name="policy")
 app.add_typer(app_govern.node_app, name="node")
+app.add_typer(app_scopes.scope_app, name="scope")
+app.add_typer(app_scopes.monitor_app, name="monitor")
+app.add_typer(app_scopes.levels_app, name="levels")
+app.add_typer(app_scopes.quota_app, name="quota")
+app.add_typer(app_scopes.token_app, name="token")
+app.command("quotas")(app_scopes.quotas)
+app.command("usage")(app_scopes.usage)
 app.command("submit")(app_operate.submit)
 app.command("work")(app_operate.work)
 app.command("cancel")(app_operate.cancel)

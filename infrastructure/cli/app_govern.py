@@ -52,10 +52,12 @@ def tenant_register(
     root_key: RootKeys = None,
     threshold: Annotated[int, typer.Option("--threshold", min=1, max=16, help="Admins needed for an act.")] = 1,
     valid_days: Annotated[int, typer.Option("--valid-days", min=1, max=3650, help="Life of its credential.")] = 365,
+    scope: Annotated[str, typer.Option("--scope", help="Scope above (`scope list`).")] = "root",
+    scope_key: Annotated[list[Path] | None, typer.Option("--scope-key", help="Admin of that scope.")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Register a tenant: --key are its admins, who accept; the root scope endorses and grants its TEEExecutorVC."""
+    """Register a tenant: --key are its admins, who accept; the scope above endorses and grants its TEEExecutorVC."""
     from infrastructure.cli import govern
 
     govern.register_tenant(
@@ -63,11 +65,12 @@ def tenant_register(
         dao=dao,
         jurisdiction=jurisdiction,
         keys=key or [],
-        root_keys=root_key or [],
+        root_keys=[*(root_key or []), *(scope_key or [])],
         families=clause,
         classes=resource_class,
         threshold=threshold,
         valid_days=valid_days,
+        scope=scope,
         as_json=as_json,
     )
 
@@ -86,17 +89,18 @@ def tenant_renew(
     clause: Annotated[list[str], typer.Option("--clause", help="Clause family granted: Namespace::Domain::Name.")],
     resource_class: Annotated[list[str], typer.Option("--class", help="Resource class granted: Domain::Name@v1.")],
     root_key: RootKeys = None,
+    scope_key: Annotated[list[Path] | None, typer.Option("--scope-key", help="Admin of the scope above it.")] = None,
     valid_days: Annotated[int, typer.Option("--valid-days", min=1, max=3650, help="Life of its credential.")] = 365,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Grant a tenant a new TEEExecutorVC, by the root scope."""
+    """Grant a tenant a new TEEExecutorVC, by the scope above it."""
     from infrastructure.cli import govern
 
     govern.renew_tenant(
         data_dir,
         tenant,
-        root_keys=root_key or [],
+        root_keys=[*(root_key or []), *(scope_key or [])],
         families=clause,
         classes=resource_class,
         valid_days=valid_days,
@@ -162,12 +166,28 @@ def clause_deprecate(
 
 @policy_app.command("adopt")
 def policy_adopt(
-    file: Path, tenant: Tenant, key: Keys = None, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False
+    file: Path,
+    tenant: Tenant,
+    key: Keys = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what there is a warning of.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
 ) -> None:
-    """Put the policy in FILE in force: {"rules": [{"kind": "in_country"}, ...]}."""
-    from infrastructure.cli import govern
+    """Put the policy in FILE in force: {"rules": [{"kind": "in_country"}, ...]}.
 
-    govern.adopt_policy(data_dir, file, key or [], tenant, as_json=as_json)
+    One that contradicts itself is refused. What it would stop, and what runs against it, is told; ends with 3 then.
+    """
+    from infrastructure.cli import policies
+
+    raise typer.Exit(policies.adopt(data_dir, file, key or [], tenant, strict=strict, as_json=as_json))
+
+
+@policy_app.command("check")
+def policy_check(file: Path, tenant: Tenant, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
+    """Say what the policy in FILE would do, and adopt nothing. Ends with 1 for a contradiction, 3 for a warning."""
+    from infrastructure.cli import policies
+
+    raise typer.Exit(policies.check(data_dir, file, tenant, as_json=as_json))
 
 
 @node_app.command("enrol")

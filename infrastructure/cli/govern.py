@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from domain.errors import MalformedError
 from domain.identifiers import parse_host
 from domain.policies.facts import NodeFacts
-from domain.policies.kinds import MAX_POLICY_BYTES, parse_policy
 from domain.statements import GOVERNANCE, SUBMISSION
 from domain.tenants.events import StatementType
 from domain.time import DAY_MS
@@ -77,9 +76,10 @@ def register_tenant(
     classes: Sequence[str],
     threshold: int,
     valid_days: int,
+    scope: str,
     as_json: bool,
 ) -> None:
-    """Register a tenant with its admins' acceptance and the root scope's endorsement."""
+    """Register a tenant with its admins' acceptance and the endorsement of the scope above."""
     admins, root = load_wallets(keys), root_wallets(data_dir, root_keys)
     with ledger_at(data_dir) as ledger:
         tenant = acts.register_tenant(
@@ -92,6 +92,7 @@ def register_tenant(
             families=families,
             resource_classes=classes,
             valid_ms=valid_days * DAY_MS,
+            scope=find_tenant(ledger, scope),
         )
     members = {
         "tenant": tenant.log_id,
@@ -194,18 +195,6 @@ def deprecate_clause(
     with ledger_at(data_dir) as ledger:
         answer = acts.deprecate_clause(ledger, find_tenant(ledger, tenant), admins, clause_id, reason).answer
     result(dict(answer), as_json=as_json, lines=[f"{clause_id} is deprecated"])
-
-
-def adopt_policy(data_dir: Path, file: Path, keys: Sequence[Path], tenant: str, *, as_json: bool) -> None:
-    """Put a policy in force."""
-    admins = load_wallets(keys)
-    with ledger_at(data_dir) as ledger:
-        found = find_tenant(ledger, tenant)
-        policy = parse_policy(read_bounded(file, MAX_POLICY_BYTES), found.jurisdiction)
-        acts.adopt_policy(ledger, found, admins, policy)
-        now = find_tenant(ledger, tenant)
-    members = {"version": now.policy_version, "digest": policy.digest(), "rules": [r.kind for r in policy.rules]}
-    result(members, as_json=as_json, lines=[f"policy {now.policy_version} of {tenant} in force: {policy.digest()}"])
 
 
 def enrol_node(

@@ -12,6 +12,7 @@ from domain.jurisdictions import parse_jurisdiction
 from domain.message import Event, Pending
 from domain.platform.events import AdminKey
 from domain.policies.kinds import Policy
+from domain.policies.lint import contradictions
 from domain.statements import ENDORSEMENT, GOVERNANCE, Signed
 from domain.tenants.decisions import (
     accept_registration,
@@ -162,8 +163,12 @@ def adopt(ledger: Ledger, tenant: Tenant, policy: Policy, tokens: Sequence[str])
     """Put a policy in force, by the tenant's admins.
 
     Raises:
+        RefusedError: when it contradicts itself.
         NotAuthorisedError: below the threshold.
     """
+    against_itself = contradictions(policy, tenant.jurisdiction)
+    if against_itself:
+        raise RefusedError(f"the policy contradicts itself: {'; '.join(against_itself)}")
     return govern(ledger, tenant, tokens, lambda signed: adopt_policy(tenant, policy, signed))
 
 
