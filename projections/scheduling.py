@@ -39,5 +39,5 @@ def nodes(state: Scheduling) -> list[dict[str, Any]]:
     for name, facts in sorted(state.nodes.items()):
         slots, memory = state.free(facts)
         free = {"free_slots": slots, "free_memory_bytes": memory, "drained": name in state.drained}
-        rows.append({**facts.model_dump(mode="json"), **free})
+        rows.append({**facts.model_dump(mode="json"), **free, "standing": state.signs.standing(name)})
     return rows

@@ -47,6 +47,7 @@ def faulted(report: FaultedReport, token: str) -> ExecutionFaulted:
         report=token,
         fuel_bucket=bucket(report.fuel),
         memory_bucket=bucket(report.memory_bytes),
+        wall_bucket=bucket(report.duration_ms),
     )
 
 

@@ -1,8 +1,8 @@
 """Events of one execution, in the order of its life."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from domain.bounds import Bounds
 from domain.decided import Decided
@@ -112,7 +112,23 @@ class EnclaveStarted(Event):
     report: str
 
 
-class ExecutionCompleted(Event):
+class _Measured(Event):
+    """What a run used, in buckets (powers of two). The first release did not tell the time that it took (ms)."""
+
+    fuel_bucket: int
+    memory_bucket: int
+    wall_bucket: Annotated[int, Field(ge=0, le=64)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_time(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what the first release did not have: its events keep their bytes."""
+        members: dict[str, Any] = handler(self)
+        if members.get("wall_bucket") is None:
+            members.pop("wall_bucket", None)
+        return members
+
+
+class ExecutionCompleted(_Measured):
     """The clause came to an end. Telemetry is in buckets (powers of two)."""
 
     TOPIC: ClassVar[str] = "execution.completed.v1"
@@ -124,11 +140,9 @@ class ExecutionCompleted(Event):
     output_bytes: int
     output: StoredPayload
     cac: StoredPayload
-    fuel_bucket: int
-    memory_bucket: int
 
 
-class ExecutionFaulted(Event):
+class ExecutionFaulted(_Measured):
     """It failed. Nothing of this workload runs again until governance authorises it."""
 
     TOPIC: ClassVar[str] = "execution.faulted.v1"
@@ -137,8 +151,6 @@ class ExecutionFaulted(Event):
     kind: FaultKind
     detail: Annotated[str, Field(max_length=200)]
     report: str | None
-    fuel_bucket: int
-    memory_bucket: int
 
 
 class RuntimeReset(Event):

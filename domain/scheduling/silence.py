@@ -68,6 +68,16 @@ class Signs:
         """Tell whether a node may get new work, as far as its signs of life go."""
         return not (node in self.silent or node in self.lost or node in self.doubted or node in self.caught)
 
+    def standing(self, node: str) -> str:
+        """Return what is held against a node: lost, capacity_claims or silent; or that it reports, or never did."""
+        if node in self.lost:
+            return "lost"
+        if node in self.doubted or node in self.caught:
+            return "capacity_claims"
+        if node in self.silent:
+            return "silent"
+        return "reports" if node in self.heard else "never reported"
+
     def reported(self, view: View, now_ms: int, facts: NodeFacts, held: Held, *, settled: bool) -> None:
         """Take a telemetry view in.
 

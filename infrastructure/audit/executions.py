@@ -132,7 +132,8 @@ def _check_report(known: Known, execution: Execution, recorded: Recorded) -> Non
             _require(_completed_as(event, said), "the end is not what its report says")
         case ExecutionFaulted() if event.report is not None:
             fault = _reported(known, execution, event.report, recorded, FaultedReport)[1]
-            _require(faulted(fault, event.report) == event, "the fault is not what its report says")
+            again = faulted(fault, event.report)
+            _require(event in {again, _without_time(again)}, "the fault is not what its report says")
 
 
 def _ended(known: Known, attempt: Attempt, recorded: Recorded) -> None:
@@ -180,8 +181,13 @@ def _refused(known: Known, execution: Execution, token: str, recorded: Recorded)
     return refusal(execution, signed, said, signed.kid, recorded.at_ms + GRACE_MS) is not None
 
 
+def _without_time(event: ExecutionFaulted) -> ExecutionFaulted:
+    """Return a fault as the first release recorded it: it did not tell the time that a run took."""
+    return event.model_copy(update={"wall_bucket": None})
+
+
 def _completed_as(event: ExecutionCompleted, said: CompletedReport) -> bool:
-    return (
+    return event.wall_bucket in {None, bucket(said.duration_ms)} and (
         event.outcome, event.output_commitment, event.output_bytes, event.output.plaintext_digest,
         event.cac.plaintext_digest, event.fuel_bucket, event.memory_bucket,
     ) == (

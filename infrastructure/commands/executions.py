@@ -260,5 +260,6 @@ def _completed(
         cac=sealed_cac.reference(),
         fuel_bucket=bucket(said.fuel),
         memory_bucket=bucket(said.memory_bytes),
+        wall_bucket=bucket(said.duration_ms),
     )
     return event, (sealed_output, sealed_cac)

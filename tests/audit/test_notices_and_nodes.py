@@ -80,3 +80,16 @@ def test_telemetry_in_the_platform_log_is_verified_as_a_chain_by_each_nodes_own_
     cell.ledger.append([Pending(platform, node_stream("alpha"), newest.version + 1, forged)])
     export_bundle(cell.ledger, platform, tmp_path / "forged", with_keys="all")
     refused(verify_bundle(tmp_path / "forged"))
+
+
+@pytest.mark.parametrize(("run", "topic"), [("done", "execution.completed.v1"), ("held", "execution.faulted.v1")])
+def test_the_time_that_a_run_took_is_in_a_bucket_and_what_the_first_release_recorded_without_it_verifies(
+    early: Past, tmp_path: Path, run: str, topic: str
+) -> None:
+    ended = early.of(topic, execution_id=early.runs[run])
+    assert ended.event.payload()["wall_bucket"] == 3
+    refused(early.verdict(tmp_path / "wrong", early.altered(ended, wall_bucket=4)), "not what its report says")
+    if topic == "execution.faulted.v1":  # a CAC names the leaf hash of no fault
+        last = early.until(ended)
+        verdict = last.verdict(tmp_path / "first release", last.altered(ended, wall_bucket=None))
+        assert verdict.ok, verdict.first_error

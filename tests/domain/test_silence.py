@@ -100,12 +100,15 @@ def test_a_node_is_suspected_at_30_s_of_silence_and_lost_at_5_minutes_not_a_mome
     assert cell.state.due_ms() == heard + 30_000
     cell.advance(29_999)
     assert cell.said(NodeSuspected) == []
+    assert cell.state.signs.standing("n1") == "reports"
     cell.advance(1)
+    assert cell.state.signs.standing("n1") == "silent"
     assert cell.said(NodeSuspected) == [NodeSuspected(node="n1", reason="silent", since_ms=heard)]
     cell.advance(300_000 - 30_001)
     assert cell.said(NodeLost) == []
     cell.advance(1)
     assert cell.said(NodeLost) == [NodeLost(node="n1", since_ms=heard)]
+    assert cell.state.signs.standing("n1") == "lost"
     cell.advance(10 * LOST_MS)
     assert (len(cell.said(NodeSuspected)), len(cell.said(NodeLost))) == (1, 1), "each is said once"
 
@@ -285,7 +288,9 @@ def test_who_claimed_too_much_returns_by_the_operators_word_not_by_its_own() -> 
     cell.heartbeat("n1", 1)
     workload = cell.submit(1)
     assert not cell.state.live
+    assert cell.state.signs.standing("n1") == "capacity_claims"
     cell.welcome("n1")
+    assert cell.state.signs.standing("n1") == "never reported"
     assert cell.execution_of(workload)
 
 
