@@ -30,3 +30,10 @@ class Bounds(BaseModel):
             fuel=min(self.fuel, other.fuel),
             wall_ms=min(self.wall_ms, other.wall_ms),
         )
+
+
+class SimulatedBounds(Bounds):
+    """Bounds of any size, for workloads that are simulated only: what is submitted is always `Bounds`."""
+
+    memory_bytes: Annotated[int, Field(ge=1, le=2**48)]
+    wall_ms: Annotated[int, Field(ge=1, le=2**48)]

@@ -29,7 +29,14 @@ register(
 )
 register(quotas.QuotaGranted, quotas.BandwidthGranted, quotas.QuotaBorrowed, quotas.QuotaLent)
 register(clauses.ClauseRegistered, clauses.ClauseDeprecated)
-register(nodes.NodeEnrolled, nodes.NodeDrained, nodes.TelemetryReported, nodes.NodeSuspected, nodes.NodeLost)
+register(
+    nodes.NodeEnrolled,
+    nodes.NodeDrained,
+    nodes.TelemetryReported,
+    nodes.NodeSuspected,
+    nodes.NodeLost,
+    nodes.NodeReturned,
+)
 register(
     workloads.WorkloadSubmitted,
     workloads.CredentialChecked,

@@ -35,6 +35,7 @@ from infrastructure.sealers import Sealers
 T = TypeVar("T")
 
 _PAGE = 1000
+_NEWEST = 8
 _FACTS = 4096
 
 
@@ -147,6 +148,26 @@ class Logbook:
         self.sealers.readable(log_id)
         events = self.recorder.select_events(stream_id, log_id=log_id)
         return tuple(self.mapper.to_domain_event(stored) for stored in events)
+
+    def first(self, log_id: UUID, stream_id: UUID) -> Recorded | None:
+        """Return a stream's first event, or None. Raises as `stream` does."""
+        self.sealers.check((log_id,))
+        self.sealers.readable(log_id)
+        page = self.recorder.select_events(stream_id, log_id=log_id, limit=1)
+        return self.mapper.to_domain_event(page[0]) if page else None
+
+    def newest(self, log_id: UUID, stream_id: UUID) -> Iterator[Recorded]:
+        """Yield a stream's events, the newest first, as far as they are asked for. Raises as `stream` does."""
+        self.sealers.check((log_id,))
+        self.sealers.readable(log_id)
+        last: int | None = None
+        while last is None or last >= 0:
+            page = self.recorder.select_events(stream_id, log_id=log_id, desc=True, limit=_NEWEST, lte=last)
+            if not page:
+                return
+            for stored in page:
+                yield self.mapper.to_domain_event(stored)
+            last = page[-1].originator_version - 1
 
     def history(self, log_id: UUID, *, first: int = 0, size: int | None = None) -> Iterator[Recorded]:
         """Yield a log's events in leaf order, from a leaf index up to a size (a count; None: what it holds now)."""

@@ -1,4 +1,4 @@
-"""Who and what a log speaks of: tenant or scope, keys, policies, and on the platform clauses and nodes.
+"""Who and what a log speaks of: tenant or scope, keys, policies, quotas, and on the platform clauses and nodes.
 
 Invariants:
 - Pure, like every projection: the same entries give the same rows.
@@ -13,6 +13,7 @@ from domain.clauses import events as clauses
 from domain.message import Event, Recorded
 from domain.nodes import events as nodes
 from domain.platform import events as platform
+from domain.quotas import events as quotas
 from domain.tenants import events as tenants
 
 NAME = "directory_v1"
@@ -43,10 +44,16 @@ def _(event: platform.LevelsAdopted, rows: Mapping[str, Row]) -> dict[str, Row]:
 
 @_project.register(tenants.TenantRegistered)
 @_project.register(tenants.ScopeRegistered)
-def _(event: tenants.TenantRegistered | tenants.ScopeRegistered, rows: Mapping[str, Row]) -> dict[str, Row]:  # noqa: ARG001
-    who = {"origin": event.origin, "did": event.did, "threshold": event.threshold}
+@_project.register(tenants.ScopeRegisteredBelow)
+def _(
+    event: tenants.TenantRegistered | tenants.ScopeRegistered | tenants.ScopeRegisteredBelow,
+    rows: Mapping[str, Row],  # noqa: ARG001
+) -> dict[str, Row]:
+    who: Row = {"origin": event.origin, "did": event.did, "threshold": event.threshold}
     if isinstance(event, tenants.TenantRegistered):
         who |= {"dao": event.dao, "jurisdiction": event.jurisdiction, "endorsed": False}
+    if isinstance(event, tenants.ScopeRegisteredBelow):
+        who |= {"name": event.name, "kind": event.kind, "parent": event.parent}
     keys = {f"key/{a.kid}": _key(a.person, "admin", "ledger-governance+jwt") for a in event.admins}
     return {"tenant": who, **keys}
 
@@ -71,6 +78,22 @@ def _(event: tenants.PrincipalRevoked, rows: Mapping[str, Row]) -> dict[str, Row
 def _(event: tenants.PolicyAdopted, rows: Mapping[str, Row]) -> dict[str, Row]:  # noqa: ARG001
     rules = [rule.kind for rule in event.policy.rules]
     return {"policy": {"version": event.version, "digest": event.digest, "rules": rules}}
+
+
+@_project.register
+def _(event: tenants.MonitorAppointed, rows: Mapping[str, Row]) -> dict[str, Row]:  # noqa: ARG001
+    return {f"monitor/{event.name}": {"kind": event.kind}}
+
+
+@_project.register
+def _(event: quotas.QuotaGranted, rows: Mapping[str, Row]) -> dict[str, Row]:  # noqa: ARG001
+    granted = event.model_dump(mode="json", include={"version", "slots", "memory_bytes", "weight", "granted_by"})
+    return {"quota": granted}
+
+
+@_project.register
+def _(event: quotas.BandwidthGranted, rows: Mapping[str, Row]) -> dict[str, Row]:  # noqa: ARG001
+    return {"tokens": event.model_dump(mode="json", exclude={"statements"})}
 
 
 @_project.register

@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar, Literal
 
+from domain.decided import Decided
 from domain.identifiers import Digest
 from domain.message import Event
-from domain.workloads.events import Decided
 
 
 class CacIssued(Event):

@@ -30,6 +30,7 @@ def rejection(
     residents: Sequence[Resident],
     attempt: Sequence[NodeFacts],
     at_ms: int,
+    evidence_ms: int | None = None,
 ) -> tuple[str, str] | None:
     """Return (rule, reason) of the first thing that rejects a CAC, or None.
 
@@ -41,6 +42,7 @@ def rejection(
         residents: who lives on the node now.
         attempt: the nodes of all enclaves of the attempt.
         at_ms: decision time.
+        evidence_ms: when the nonce was issued that the execution's evidence answers.
     """
     queued, appraised, expected = record.queued, record.appraised, record.expected
     if queued.draft:
@@ -56,9 +58,8 @@ def rejection(
     if not (_same(document.get("outcome"), completed.outcome) and _same(document.get("outputs"), outputs)):
         return "document", "outcome or outputs are not what the node reported"
     node = expected.node.model_copy(update={"evidence_class": appraised.evidence_class})
-    failed = next(
-        (f for f in feasible(policy, queued.facts, node, residents, at_ms, attempt=attempt) if not f.passed), None
-    )
+    findings = feasible(policy, queued.facts, node, residents, at_ms, attempt=attempt, evidence_ms=evidence_ms)
+    failed = next((finding for finding in findings if not finding.passed), None)
     if failed is not None:
         rule, have, need = told(failed)
         return rule, f"{rule}: have {have}, need {need}"

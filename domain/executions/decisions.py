@@ -50,9 +50,12 @@ def faulted(report: FaultedReport, token: str) -> ExecutionFaulted:
     )
 
 
-def notices(policy: Policy, execution_id: str, kind: FaultKind) -> tuple[NoticeRequested, ...]:
-    """Return whom the policy wants told of a fault, in the failing tenant's own log, each once."""
+def notices(
+    policy: Policy, execution_id: str, kind: FaultKind, monitors: Sequence[str] = ()
+) -> tuple[NoticeRequested, ...]:
+    """Return whom the policy wants told of a fault, and who is appointed, each once: for the failing tenant's log."""
     recipients = [name for rule in policy.rules if isinstance(rule, Notification) for name in rule.recipients]
+    recipients += monitors
     return tuple(
         NoticeRequested(execution_id=execution_id, recipient=name, kind=kind) for name in dict.fromkeys(recipients)
     )

@@ -5,11 +5,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from domain.bounds import Bounds
+from domain.decided import Decided
 from domain.identifiers import ClauseName, Digest
 from domain.message import Event
 from domain.payloads import StoredPayload
 from domain.policies.kinds import EvidenceClass, Word
-from domain.workloads.events import Decided
 
 FaultKind = Literal[
     "input_error", "simulation_failure", "trap", "fuel", "memory", "deadline", "output_invalid", "node_lost"
@@ -156,7 +156,7 @@ class ExecutionAbandoned(Event):
     TOPIC: ClassVar[str] = "execution.abandoned.v1"
 
     execution_id: str
-    reason: Literal["reservation_expired", "evidence_refused", "provisioning_denied", "workload_ended"]
+    reason: Literal["reservation_expired", "evidence_refused", "provisioning_denied", "workload_ended", "node_lost"]
 
 
 class ReportRefused(Event):

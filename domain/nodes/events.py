@@ -57,9 +57,19 @@ class NodeSuspected(Event):
 
 
 class NodeLost(Event):
-    """Silent for longer: what runs there counts as faulted. It may enrol again."""
+    """Silent for longer: what runs there counts as faulted. It returns with its next report, once that is settled."""
 
     TOPIC: ClassVar[str] = "node.lost.v1"
 
     node: Word
     since_ms: Annotated[int, Field(ge=0)]
+
+
+class NodeReturned(Event):
+    """The operator vouches for a node that was drained, in doubt or lost: it takes work again."""
+
+    TOPIC: ClassVar[str] = "node.returned.v1"
+
+    node: Word
+    reason: Annotated[str, Field(max_length=200)]
+    statements: tuple[str, ...]

@@ -7,36 +7,42 @@ from typing import Annotated, Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from domain.bounds import Bounds
+from domain.bounds import Bounds, SimulatedBounds
 from domain.canonical import canonical
 from domain.hashing import sha256_hex
 from domain.identifiers import DaoName, ResourceClass, priority_domain
 from domain.jurisdictions import Country, Jurisdiction
 from domain.message import Value
-from domain.policies.kinds import EvidenceClass, Policy, Word, Words
+from domain.policies.kinds import PRIMARY, EvidenceClass, Policy, Word, Words
 
 PlatformId = Annotated[str, Field(pattern=r"^(?:amd|intel|software):[A-Za-z0-9_-]{1,128}$")]
 
 
 class WorkloadFacts(Value):
-    """A workload as a policy sees it."""
+    """A workload as a policy sees it.
+
+    `level`, and bounds beyond those that a submission may have, are of simulations: no command sets them.
+    """
 
     dao: DaoName
     jurisdiction: Jurisdiction
     resource_class: ResourceClass
-    bounds: Bounds
+    bounds: Annotated[Bounds | SimulatedBounds, Field(union_mode="left_to_right")]
     trigger: Word | None = None
     tags: Words = ()
     forbid_tags: Words = ()
     required_attributes: Words = ()
     slots: Annotated[int, Field(ge=1, le=4096)] = 1
+    level: Annotated[int, Field(ge=0, le=4096)] | None = None
 
     @model_serializer(mode="wrap")
-    def _without_one_slot(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_new(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what the first release did not have: its events keep their bytes."""
         members: dict[str, Any] = handler(self)
         if members.get("slots") == 1:
             del members["slots"]
+        if members.get("level") is None:
+            members.pop("level", None)
         return members
 
     @property
@@ -57,7 +63,7 @@ class NodeFacts(Value):
     operator: Word
     country: Country
     vendor: Word
-    pool: Word = "primary"
+    pool: Word = PRIMARY
     memory_bytes: Annotated[int, Field(ge=1)]
     slots: Annotated[int, Field(ge=1, le=4096)]
     attributes: Words = ()

@@ -10,11 +10,12 @@ Invariants:
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from domain.jurisdictions import countries_within
 from domain.policies.facts import NodeFacts, Resident, WorkloadFacts
 from domain.policies.kinds import (
+    PRIMARY,
     DomainBesideTrigger,
     Evidence,
     InCountry,
@@ -23,6 +24,7 @@ from domain.policies.kinds import (
     NoColocation,
     Nodes,
     Operators,
+    Overflow,
     Policy,
     Rule,
     Validity,
@@ -51,6 +53,7 @@ def feasible(
     at_ms: int,
     *,
     attempt: Sequence[NodeFacts] | None = None,
+    evidence_ms: int | None = None,
 ) -> tuple[Finding, ...]:
     """Evaluate every rule for one workload on one node at one instant.
 
@@ -62,6 +65,8 @@ def feasible(
         at_ms: decision time.
         attempt: the nodes of all enclaves of the attempt, once they are chosen (provisioning and CAC gate); before,
             the choice itself looks for enough independent ones.
+        evidence_ms: when the nonce was issued that the execution's evidence answers (provisioning and CAC gate);
+            before, there is none, and it will be made afresh.
 
     Returns:
         One finding per rule and subject. The placement is allowed iff all passed.
@@ -71,6 +76,7 @@ def feasible(
         *findings_of_node(policy, workload, node),
         *_together(policy, workload, residents),
         *(() if attempt is None else _independence(policy, attempt)),
+        *(() if evidence_ms is None else _freshness(policy, workload, at_ms - evidence_ms)),
     )
 
 
@@ -93,7 +99,47 @@ def findings_of_workload(policy: Policy, workload: WorkloadFacts, at_ms: int) ->
 
 def findings_of_node(policy: Policy, workload: WorkloadFacts, node: NodeFacts) -> tuple[Finding, ...]:
     """Evaluate the rules over a node's own facts."""
-    return (*_needs(workload, node), *(finding for rule in policy.rules for finding in _of_node(rule, workload, node)))
+    return tuple(
+        finding for demand in demands_of_node(policy) for finding in findings_of_demand(demand, workload, node)
+    )
+
+
+Demand = Rule | Literal["attributes", "node_size", "admission"]
+"""What a node's own facts are held against: a rule, or one of the three that every workload brings along."""
+
+NODE_READS: Final[dict[str, tuple[str, ...]]] = {
+    "attributes": ("attributes",),
+    "node_size": ("memory_bytes",),
+    "admission": ("admits",),
+    "in_country": ("country",),
+    "operators": ("operator",),
+    "nodes": ("node",),
+    "no_colocation": ("admits",),
+    "independent_attestations": (),
+    "evidence": ("evidence_class",),
+    "overflow": ("pool", "node"),
+}
+"""The facts of a node that a demand of each kind reads, besides whether it has a platform id. Others read none."""
+
+WORKLOAD_READS: Final[dict[str, tuple[str, ...]]] = {
+    "attributes": ("required_attributes",),
+    "node_size": ("bounds",),
+    "admission": ("dao",),
+    "in_country": ("jurisdiction",),
+    "no_colocation": ("dao",),
+    "evidence": ("resource_class",),
+}
+"""The facts of a workload that a demand on a node's facts reads. Others read none."""
+
+
+def demands_of_node(policy: Policy) -> tuple[Demand, ...]:
+    """Return everything that a node's own facts are held against."""
+    return ("attributes", "node_size", "admission", *(rule for rule in policy.rules if rule.kind in NODE_READS))
+
+
+def findings_of_demand(demand: Demand, workload: WorkloadFacts, node: NodeFacts) -> tuple[Finding, ...]:
+    """Evaluate one of them. Nodes that are equal in NODE_READS, for workloads equal in WORKLOAD_READS, fare equally."""
+    return (_need(demand, workload, node),) if isinstance(demand, str) else tuple(_of_node(demand, workload, node))
 
 
 def independent_count(policy: Policy) -> tuple[int, tuple[str, ...]]:
@@ -127,6 +173,13 @@ def _independence(policy: Policy, attempt: Sequence[NodeFacts]) -> Iterator[Find
         yield Finding("independent_attestations", "workload", passed, f"{len(attempt)} nodes", need)
 
 
+def _freshness(policy: Policy, workload: WorkloadFacts, age_ms: int) -> Iterator[Finding]:
+    for rule in policy.rules:
+        if isinstance(rule, Evidence) and rule.max_age_ms is not None and rule.domain in {None, workload.domain}:
+            need = f"evidence of the last {rule.max_age_ms} ms"
+            yield Finding(rule.kind, "workload", age_ms <= rule.max_age_ms, f"evidence {age_ms} ms old", need)
+
+
 def _of_workload(rule: Rule, workload: WorkloadFacts, at_ms: int) -> Iterator[Finding]:
     match rule:
         case MaximumBounds(bounds=bounds):
@@ -144,13 +197,19 @@ def _of_workload(rule: Rule, workload: WorkloadFacts, at_ms: int) -> Iterator[Fi
             return
 
 
-def _needs(workload: WorkloadFacts, node: NodeFacts) -> Iterator[Finding]:
-    missing = sorted(set(workload.required_attributes) - set(node.attributes))
-    yield Finding("attributes", "node", not missing, f"missing {', '.join(missing) or 'none'}", "clause's attributes")
-    fits = workload.bounds.memory_bytes <= node.memory_bytes
-    yield Finding("node_size", "node", fits, f"{node.memory_bytes} bytes", f"{workload.bounds.memory_bytes} bytes")
-    admitted = node.admits is None or workload.dao in node.admits
-    yield Finding("admission", "node", admitted, "closed to this DAO" if not admitted else "open", "admission")
+def _need(need: Literal["attributes", "node_size", "admission"], workload: WorkloadFacts, node: NodeFacts) -> Finding:
+    match need:
+        case "attributes":
+            missing = sorted(set(workload.required_attributes) - set(node.attributes))
+            have = f"missing {', '.join(missing) or 'none'}"
+            return Finding("attributes", "node", not missing, have, "clause's attributes")
+        case "node_size":
+            fits = workload.bounds.memory_bytes <= node.memory_bytes
+            wanted = f"{workload.bounds.memory_bytes} bytes"
+            return Finding("node_size", "node", fits, f"{node.memory_bytes} bytes", wanted)
+        case "admission":
+            admitted = node.admits is None or workload.dao in node.admits
+            return Finding("admission", "node", admitted, "open" if admitted else "closed to this DAO", "admission")
 
 
 def _of_node(rule: Rule, workload: WorkloadFacts, node: NodeFacts) -> Iterator[Finding]:
@@ -178,6 +237,9 @@ def _of_node(rule: Rule, workload: WorkloadFacts, node: NodeFacts) -> Iterator[F
             concerned = domain is None or workload.domain == domain
             passed = not concerned or node.evidence_class in classes
             yield Finding(rule.kind, "node", passed, node.evidence_class, f"one of {', '.join(classes)}")
+        case Overflow(pools=pools, nodes=nodes) if node.pool != PRIMARY:
+            passed = node.pool in pools or node.node in nodes
+            yield Finding(rule.kind, "node", passed, f"pool {node.pool}", "a pool or node to overflow to")
         case _:
             return
 

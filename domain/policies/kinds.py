@@ -7,9 +7,9 @@ Invariants:
 """
 
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from domain.bounds import Bounds
 from domain.canonical import canonical
@@ -93,11 +93,24 @@ class DomainBesideTrigger(Value):
 
 
 class Evidence(Value):
-    """Only evidence of these classes; with `domain`, only for workloads of that domain (verified hardware only)."""
+    """Only evidence of these classes; with `domain`, only for workloads of that domain (verified hardware only).
+
+    With `max_age_ms` it must also be fresh: at a gate no older than that, counted from when its nonce was issued.
+    The least status needs no member: evidence that does not affirm ends the execution, whatever a policy says.
+    """
 
     kind: Literal["evidence"]
     classes: Annotated[tuple[EvidenceClass, ...], Field(min_length=1, max_length=3)] = ("vendor",)
     domain: Word | None = None
+    max_age_ms: Annotated[int, Field(ge=1000, le=30 * 86_400_000)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_any_age(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what the first release did not have: its policies keep their digests."""
+        members: dict[str, Any] = handler(self)
+        if members.get("max_age_ms") is None:
+            members.pop("max_age_ms", None)
+        return members
 
 
 class MaximumBounds(Value):
@@ -137,6 +150,21 @@ class Notification(Value):
     recipients: Annotated[tuple[Word, ...], Field(min_length=1, max_length=16)]
 
 
+PRIMARY = "primary"
+"""The pool whose nodes are used first. Nodes of every other pool are secondary: overflow goes there."""
+
+
+class Overflow(Value):
+    """Where a workload may overflow to when the primary pool has no place: nodes of these pools, and these nodes.
+
+    Without such a rule: anywhere. With nothing named: nowhere.
+    """
+
+    kind: Literal["overflow"]
+    pools: Words = ()
+    nodes: Words = ()
+
+
 Rule = Annotated[
     InCountry
     | Operators
@@ -148,7 +176,8 @@ Rule = Annotated[
     | MaximumBounds
     | Validity
     | ReAuthorisation
-    | Notification,
+    | Notification
+    | Overflow,
     Field(discriminator="kind"),
 ]
 

@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from domain.decided import Decided
 from domain.message import Event, Value
 from domain.time import MAX_INSTANT_MS
-from domain.workloads.events import Decided
 
 MAX_AMOUNT = 2**48
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]

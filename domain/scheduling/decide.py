@@ -9,17 +9,18 @@ Invariants:
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from domain.cacs.events import QuorumFailed
 from domain.executions.decisions import notices
 from domain.executions.events import ExecutionAbandoned, ExecutionFaulted, ExecutionReserved, RuntimeReset
-from domain.identifiers import cac_id_of_execution, execution_id, stream_of
+from domain.identifiers import PLATFORM_SLOT, cac_id_of_execution, execution_id, node_stream, stream_of
 from domain.message import Event
 from domain.policies.facts import NodeFacts
 from domain.policies.feasible import Finding, findings_of_workload, independent_count
 from domain.policies.kinds import Policy
+from domain.scheduling import watching
 from domain.scheduling.placement import Candidates, eligible_nodes, independent_choice, places_now
 from domain.scheduling.state import Scheduling
 from domain.scheduling.tables import Decision, Live, Waiting
@@ -50,6 +51,8 @@ def next_act(state: Scheduling, engine: str) -> tuple[Decision, ...]:
     # One kind at a time: an execution that is overdue and over as well must not get two events at one version.
     for settled in (
         _expired(state, engine),
+        _told(state),
+        _gone(state),
         _closed(state, engine),
         _over(state),
         _again(state, engine),
@@ -101,20 +104,39 @@ def _expired(state: Scheduling, engine: str) -> Iterator[Decision]:
 
 
 def _overdue(state: Scheduling, execution: str, live: Live) -> Iterator[Decision]:
+    return _ended(state, execution, live, "reservation_expired", "no report within the window")
+
+
+def _ended(
+    state: Scheduling, execution: str, live: Live, reason: Literal["reservation_expired", "node_lost"], detail: str
+) -> Iterator[Decision]:
+    """End an execution that its node says nothing more of, as the phase demands that it is in."""
     stream = stream_of(execution)
     if live.phase == "reserved":
-        yield _on(state, live.slot, stream, ExecutionAbandoned(execution_id=execution, reason="reservation_expired"))
+        yield _on(state, live.slot, stream, ExecutionAbandoned(execution_id=execution, reason=reason))
         return
     if live.phase == "finished":  # the node never reported its reset, and would be refused now as late
         yield _on(state, live.slot, stream, RuntimeReset(execution_id=execution, report=None))
         return
     fault = ExecutionFaulted(
-        execution_id=execution, kind="node_lost", detail="no report within the window", report=None,
+        execution_id=execution, kind="node_lost", detail=detail, report=None,
         fuel_bucket=0, memory_bucket=0,
     )  # fmt: skip
-    told = notices(live.resident.policy, execution, fault.kind)
+    told = notices(live.resident.policy, execution, fault.kind, state.monitors.get(live.slot, ()))
     for after, event in enumerate((fault, *told, RuntimeReset(execution_id=execution, report=None))):
         yield _on(state, live.slot, stream, event, after=after)
+
+
+def _told(state: Scheduling) -> Iterator[Decision]:
+    """Say of nodes that they are in doubt, or lost."""
+    for event in watching.told(state):
+        yield _on(state, PLATFORM_SLOT, node_stream(event.node), event)
+
+
+def _gone(state: Scheduling) -> Iterator[Decision]:
+    """End what a lost node still had: what has its inputs is a fault, what has not is placed again."""
+    for execution in sorted(state.gone):
+        yield from _ended(state, execution, state.live[execution], "node_lost", "the node is lost")
 
 
 def _closed(state: Scheduling, engine: str) -> Iterator[Decision]:

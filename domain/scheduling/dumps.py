@@ -5,6 +5,7 @@ from typing import Any
 from domain.canonical import canonical
 from domain.policies.facts import NodeFacts, Resident
 from domain.policies.kinds import Policy
+from domain.scheduling.silence import Signs
 from domain.scheduling.tables import Key, Live, Tables, Waiting
 from domain.workloads.events import WorkloadQueued
 
@@ -39,6 +40,9 @@ def dumped(state: Tables) -> dict[str, Any]:
         "ran": sorted(map(_name, state.ran)),
         "unsettled": {_name(key): queued.payload() for key, queued in state.unsettled.items()},
         "closed": sorted(state.closed),
+        "signs": state.signs.dump(),
+        "gone": sorted(state.gone),
+        "monitors": {str(slot): list(names) for slot, names in state.monitors.items()},
         "versions": {f"{slot}/{stream}": version for (slot, stream), version in state.versions.items()},
     }  # fmt: skip
 
@@ -49,6 +53,8 @@ def load_into(state: Tables, dump: dict[str, Any]) -> None:
         dump["host"], dump["now_ms"], dump["inputs"], dump["arrivals"]
     )  # fmt: skip
     state.levels, state.drained, state.over = tuple(dump["levels"]), set(dump["drained"]), set(dump["over"])
+    state.signs, state.gone = Signs.load(dump["signs"]), set(dump["gone"])
+    state.monitors = {int(slot): tuple(names) for slot, names in dump["monitors"].items()}
     state.closed, state.held = set(dump["closed"]), set(map(_unname, dump["held"]))
     state.ran, state.deferred = set(map(_unname, dump["ran"])), set(map(_unname, dump["deferred"]))
     state.nodes = {name: NodeFacts.model_validate_json(canonical(facts)) for name, facts in dump["nodes"].items()}

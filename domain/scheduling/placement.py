@@ -61,6 +61,8 @@ def places_now(
     ready: list[tuple[tuple[int, int, str], NodeFacts]] = []
     for node in eligible:
         slots, memory = state.free(node)
+        if not state.signs.usable(node.node):
+            continue  # in doubt: it may come back, so this is no denial
         if slots < 1 or memory < facts.bounds.memory_bytes:
             continue
         if allowed(feasible(policy, facts, node, state.residents(node.node), state.now_ms)):

@@ -24,15 +24,16 @@ from domain.message import Recorded
 from domain.policies.effective import effective_policy
 from domain.policies.facts import NodeFacts, Resident, WorkloadFacts
 from domain.policies.kinds import Policy
+from domain.scheduling import watching
 from domain.scheduling.dumps import dumped, load_into, policy_from, queued_from
 from domain.scheduling.tables import Decision, Key, Live, Tables, Waiting
 from domain.scheduling.views import View, view_of
 from domain.workloads.events import WorkloadQueued
 
-NODE_REASONS = frozenset({"reservation_expired", "evidence_refused"})
+NODE_REASONS = frozenset({"reservation_expired", "evidence_refused", "node_lost"})
 """Why an attempt ended before its inputs were released, for a reason of the node: only these are placed again."""
 
-INERT_KINDS = frozenset({"moved", "deferred", "reserved", "released", "finished", "decided"})
+INERT_KINDS = frozenset({"moved", "deferred", "reserved", "released", "finished", "decided"}) | watching.INERT_KINDS
 """Kinds of input that neither add work nor free a place: nothing can be decided because of them but expiry."""
 
 _QUEUED = frozenset(WorkloadQueued.model_fields)
@@ -83,6 +84,8 @@ class Scheduling(Tables):
 
     def level(self, facts: WorkloadFacts) -> int:
         """Return the priority level: 0 is served first; a domain that isn't named comes last."""
+        if facts.level is not None:
+            return facts.level
         return self.levels.index(facts.domain) if facts.domain in self.levels else len(self.levels)
 
     def residents(self, node: str, *, without: str = "") -> tuple[Resident, ...]:
@@ -109,6 +112,8 @@ class Scheduling(Tables):
         """Return the next instant at which something expires, if anything can."""
         instants = [waiting.queued.not_after_ms for waiting in self.waiting.values()]
         instants += [live.until_ms for live in self.live.values()]
+        signs = self.signs.due_ms()
+        instants += [] if signs is None else [signs]
         return min(instants, default=None)
 
     def digest(self) -> str:
@@ -177,6 +182,7 @@ def _close(state: Scheduling, key: Key) -> None:
 
 def _give_back(state: Scheduling, view: View) -> Live | None:
     state.over.discard(view["execution_id"])
+    state.gone.discard(view["execution_id"])
     return state.live.pop(view["execution_id"], None)
 
 
@@ -189,6 +195,8 @@ def _when_freed(state: Scheduling, view: View) -> None:
 def _when_abandoned(state: Scheduling, view: View) -> None:
     over = view["execution_id"] in state.over  # its workload ended, or its attempt was given up: it counts no more
     live = _give_back(state, view)
+    if live is not None:
+        watching.when_abandoned(state, view, live)
     if live is None or not _present(state, live):
         return
     if live.key in state.ran:
@@ -236,12 +244,19 @@ def _when_faulted(state: Scheduling, view: View) -> None:
     Not so for an attempt that governance has let go on already: nobody could authorise that fault any more.
     """
     live = state.live.get(view["execution_id"])
+    if live is not None:
+        watching.when_faulted(state, view, live)
     if live is not None and _present(state, live):
         state.held.add(live.key)
         state.waiting.pop(live.key, None)
         state.deferred.discard(live.key)
         state.again.pop(live.key, None)
         _close(state, live.key)
+    _when_phase("finished")(state, view)
+
+
+def _when_completed(state: Scheduling, view: View) -> None:
+    watching.when_completed(state, view)
     _when_phase("finished")(state, view)
 
 
@@ -267,6 +282,7 @@ def _when_erased(state: Scheduling, view: View) -> None:
     for name in [name for name, live in state.live.items() if live.slot == slot]:
         del state.live[name]
         state.over.discard(name)
+        state.gone.discard(name)
 
 
 def _when_genesis(state: Scheduling, view: View) -> None:
@@ -293,8 +309,9 @@ _HANDLERS = {
     "placed": _when_placed,
     "reserved": _when_phase("reserved"),
     "released": _when_phase("released"),
-    "finished": _when_phase("finished"),
+    "finished": _when_completed,
     "faulted": _when_faulted,
     "freed": _when_freed,
     "abandoned": _when_abandoned,
+    **watching.HANDLERS,
 }

@@ -6,6 +6,7 @@ from uuid import UUID
 from domain.message import Event
 from domain.policies.facts import NodeFacts, Resident
 from domain.policies.kinds import Policy
+from domain.scheduling.silence import Signs
 from domain.workloads.events import WorkloadQueued
 
 Key = tuple[int, str]
@@ -78,4 +79,7 @@ class Tables:
     ran: set[Key] = field(default_factory=set)
     unsettled: dict[Key, WorkloadQueued] = field(default_factory=dict)
     closed: set[int] = field(default_factory=set)
+    signs: Signs = field(default_factory=Signs)
+    gone: set[str] = field(default_factory=set)
+    monitors: dict[int, tuple[str, ...]] = field(default_factory=dict)
     stirred: bool = True  # whether waiting workloads have to be looked at again: no part of the state, but of its work

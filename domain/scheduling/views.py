@@ -21,6 +21,9 @@ from domain.workloads import events as workloads
 
 VIEW_VERSION = 1
 
+SHORT_KINDS = frozenset({"memory", "deadline"})
+"""Kinds of fault that may show a node's shortage: of these the buckets that the node reported are read."""
+
 View = dict[str, Any]
 """kind, slot, stream, version, leaf (own leaf index), at_ms, and what the kind adds."""
 
@@ -157,6 +160,16 @@ def _(event: nodes.NodeLost) -> dict[str, Any]:
 
 
 @_members.register
+def _(event: nodes.NodeReturned) -> dict[str, Any]:
+    return {"kind": "returned", "node": event.node}
+
+
+@_members.register
+def _(event: tenants.MonitorAppointed) -> dict[str, Any]:
+    return {"kind": "monitor", "name": event.name}
+
+
+@_members.register
 def _(event: tenants.PolicyAdopted) -> dict[str, Any]:
     return {"kind": "policy", "number": event.version, "policy": event.policy.model_dump(mode="json")}
 
@@ -219,7 +232,9 @@ def _(event: executions.ExecutionCompleted) -> dict[str, Any]:
 
 @_members.register
 def _(event: executions.ExecutionFaulted) -> dict[str, Any]:
-    return {"kind": "faulted", "execution_id": event.execution_id}
+    used = {"fault": event.kind, "fuel_bucket": event.fuel_bucket, "memory_bucket": event.memory_bucket}
+    shows = event.report is not None and event.kind in SHORT_KINDS
+    return {"kind": "faulted", "execution_id": event.execution_id, **(used if shows else {})}
 
 
 @_members.register

@@ -9,17 +9,22 @@ from domain.hashing import sha256_hex
 from domain.policies.kinds import MAX_TENANT_RULES, Policy
 from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims, require_threshold
 from domain.tenants.events import (
+    MonitorAppointed,
+    MonitorKind,
     PolicyAdopted,
     PrincipalEnrolled,
     PrincipalRevoked,
     ScopeRegistered,
+    ScopeRegisteredBelow,
     TenantEndorsed,
     TenantRegistered,
 )
 from domain.tenants.state import Tenant
 
+Registration = TenantRegistered | ScopeRegistered | ScopeRegisteredBelow
 
-def accept_registration(registration: TenantRegistered | ScopeRegistered, acceptances: Sequence[Signed]) -> None:
+
+def accept_registration(registration: Registration, acceptances: Sequence[Signed]) -> None:
     """Check that every admin key accepted, by its own signature naming the origin [else the operator enrols itself].
 
     Raises:
@@ -39,16 +44,21 @@ def accept_registration(registration: TenantRegistered | ScopeRegistered, accept
         raise RefusedError("the threshold is larger than the number of persons")
 
 
-def acceptance_claims(registration: TenantRegistered | ScopeRegistered) -> dict[str, Any]:
+def acceptance_claims(registration: Registration) -> dict[str, Any]:
     """Return what an admin key says when it accepts: every member of the registration, by digest."""
-    told = registration.model_dump(mode="json", exclude={"acceptances"})
     return {
         "act": "accept_registration",
         "origin": registration.origin,
         "admins": sorted(admin.kid for admin in registration.admins),
         "threshold": registration.threshold,
-        "registration": sha256_hex(canonical(told)),
+        "registration": registration_digest(registration),
     }
+
+
+def registration_digest(registration: Registration) -> str:
+    """Return the digest of a registration without what is signed over it."""
+    told = registration.model_dump(mode="json", exclude={"acceptances", "endorsements"})
+    return sha256_hex(canonical(told))
 
 
 def endorse(scope: Tenant, tenant: Tenant, credential: dict[str, Any], signatures: Sequence[Signed]) -> TenantEndorsed:
@@ -163,3 +173,27 @@ def adopt_policy(tenant: Tenant, policy: Policy, signatures: Sequence[Signed]) -
 def policy_claims(version: int, digest: str) -> dict[str, Any]:
     """Return what admins say when they adopt a policy."""
     return {"act": "adopt_policy", "version": version, "policy_digest": digest}
+
+
+def appoint_monitor(tenant: Tenant, name: str, kind: MonitorKind, signatures: Sequence[Signed]) -> MonitorAppointed:
+    """Appoint who is told of this tenant's faults, where its policy says so.
+
+    Raises:
+        ConflictError: when it is appointed already.
+        NotAuthorisedError: below the admins' threshold.
+    """
+    if name in tenant.monitors:
+        raise ConflictError(f"{name} is appointed already")
+    require_threshold(
+        signatures,
+        tenant.principals,
+        roles=tenant.admins,
+        threshold=tenant.threshold,
+        expected=appointment_claims(name, kind),
+    )
+    return MonitorAppointed(name=name, kind=kind, statements=tuple(signed.token for signed in signatures))
+
+
+def appointment_claims(name: str, kind: MonitorKind) -> dict[str, Any]:
+    """Return what admins say when they appoint a monitor."""
+    return {"act": "appoint_monitor", "name": name, "kind": kind}

@@ -12,6 +12,8 @@ from domain.policies.kinds import Policy, Word
 from domain.time import DAY_MS, MAX_INSTANT_MS
 
 StatementType = Literal["ledger-submission+jwt", "ledger-report+jwt", "ledger-governance+jwt", "ledger-endorsement+jwt"]
+MonitorKind = Literal["treaty_monitor", "parent_dao"]
+ScopeKind = Literal["treaty", "jurisdiction"]
 CoolingOff = Annotated[int, Field(ge=DAY_MS, le=365 * DAY_MS)]
 Threshold = Annotated[int, Field(ge=1, le=16)]
 Admins = Annotated[tuple[AdminKey, ...], Field(min_length=1, max_length=16)]
@@ -108,7 +110,7 @@ class ScopeRegisteredBelow(Event):
 
     scope_id: str
     name: Word
-    kind: Literal["treaty", "jurisdiction"]
+    kind: ScopeKind
     origin: str
     slot: int
     did: str
@@ -126,7 +128,7 @@ class MonitorAppointed(Event):
     TOPIC: ClassVar[str] = "tenant.monitor_appointed.v1"
 
     name: Word
-    kind: Literal["treaty_monitor", "parent_dao"]
+    kind: MonitorKind
     statements: tuple[str, ...]
 
 

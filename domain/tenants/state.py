@@ -7,14 +7,17 @@ from typing import Any
 from domain.errors import RefusedError
 from domain.message import Event
 from domain.policies.kinds import Policy
+from domain.quotas.events import BandwidthGranted, QuotaGranted
 from domain.statements import GOVERNANCE, Principal
 from domain.tenants.events import (
     ErasureOrdered,
     ErasureWithdrawn,
+    MonitorAppointed,
     PolicyAdopted,
     PrincipalEnrolled,
     PrincipalRevoked,
     ScopeRegistered,
+    ScopeRegisteredBelow,
     TenantEndorsed,
     TenantRegistered,
 )
@@ -24,7 +27,14 @@ from domain.tenants.events import (
 class Tenant:
     """Who a log belongs to, who acts for it and which policy is in force. `dao` is empty for a scope.
 
-    `erasure_not_before_ms`: when its data keys may be destroyed; None while that is not ordered.
+    Attributes:
+        name: of a scope; empty for a tenant.
+        kind: of a scope: root, treaty or jurisdiction; empty for a tenant.
+        parent: origin of the scope above; empty for the root.
+        quota: the newest grant of quotas; None while there is none.
+        bandwidth: the newest grant of tokens; None while there is none.
+        monitors: who was appointed to be told of faults.
+        erasure_not_before_ms: when its data keys may be destroyed; None while that is not ordered.
     """
 
     log_id: str
@@ -46,6 +56,17 @@ class Tenant:
     issuers: tuple[str, ...] = ()
     revoked: frozenset[str] = frozenset()
     erasure_not_before_ms: int | None = None
+    name: str = ""
+    kind: str = ""
+    parent: str = ""
+    quota: QuotaGranted | None = None
+    bandwidth: BandwidthGranted | None = None
+    monitors: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """Return what people call it: DAO/JUR, or a scope's name."""
+        return f"{self.dao}/{self.jurisdiction}" if self.dao else self.name
 
     @property
     def admins(self) -> frozenset[str]:
@@ -75,6 +96,7 @@ def _(event: TenantRegistered, tenant: Tenant | None) -> Tenant:  # noqa: ARG001
         attestation_key=event.attestation_key,
         release_key=event.release_key,
         output_key=event.output_key,
+        parent=event.parent,
     )
 
 
@@ -83,6 +105,16 @@ def _(event: ScopeRegistered, tenant: Tenant | None) -> Tenant:  # noqa: ARG001 
     return Tenant(
         log_id=event.scope_id, dao="", jurisdiction="INTL", origin=event.origin, slot=event.slot, did=event.did,
         threshold=event.threshold, principals=_admins(event), endorsed=True, issuers=event.issuers,
+        name=event.name, kind="root",
+    )  # fmt: skip
+
+
+@evolve.register
+def _(event: ScopeRegisteredBelow, tenant: Tenant | None) -> Tenant:  # noqa: ARG001 - the first event
+    return Tenant(
+        log_id=event.scope_id, dao="", jurisdiction="INTL", origin=event.origin, slot=event.slot, did=event.did,
+        threshold=event.threshold, principals=_admins(event), endorsed=True, issuers=event.issuers,
+        name=event.name, kind=event.kind, parent=event.parent,
     )  # fmt: skip
 
 
@@ -112,6 +144,21 @@ def _(event: PolicyAdopted, tenant: Tenant | None) -> Tenant:
 
 
 @evolve.register
+def _(event: QuotaGranted, tenant: Tenant | None) -> Tenant:
+    return _next(tenant, quota=event)
+
+
+@evolve.register
+def _(event: BandwidthGranted, tenant: Tenant | None) -> Tenant:
+    return _next(tenant, bandwidth=event)
+
+
+@evolve.register
+def _(event: MonitorAppointed, tenant: Tenant | None) -> Tenant:
+    return _next(tenant, monitors=(*(tenant.monitors if tenant else ()), event.name))
+
+
+@evolve.register
 def _(event: ErasureOrdered, tenant: Tenant | None) -> Tenant:
     return _next(tenant, erasure_not_before_ms=event.not_before_ms)
 
@@ -127,7 +174,7 @@ def _next(tenant: Tenant | None, **changes: Any) -> Tenant:
     return replace(tenant, version=tenant.version + 1, **changes)
 
 
-def _admins(event: TenantRegistered | ScopeRegistered) -> dict[str, Principal]:
+def _admins(event: TenantRegistered | ScopeRegistered | ScopeRegisteredBelow) -> dict[str, Principal]:
     return {
         admin.kid: Principal(admin.kid, admin.public_key, admin.person, "admin", GOVERNANCE) for admin in event.admins
     }

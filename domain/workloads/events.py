@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from domain.bounds import Bounds
+from domain.decided import Decided
 from domain.identifiers import ClauseName, DaoName, Digest, ResourceClass
 from domain.jurisdictions import Jurisdiction
 from domain.message import Event, Value
@@ -97,16 +98,6 @@ class FilteredNodes(Value):
 
     rule: str
     nodes: int
-
-
-class Decided(Event):  # abstract: it has no TOPIC and is never registered
-    """What every decision that a tenant sees names (wire formats 9)."""
-
-    engine: str
-    policy_version: int
-    policy_digest: Digest
-    seen: int
-    tick: int
 
 
 class WorkloadDenied(Decided):

@@ -14,10 +14,13 @@ from domain.hashing import sha256_hex
 from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
 from domain.platform.events import Genesis, LevelsAdopted, Ticked
-from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims
+from domain.quotas.events import BandwidthGranted, QuotaGranted, QuotaLent
+from domain.quotas.tree import Quotas
+from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims, require_threshold
 from domain.tenants.decisions import (
     accept_registration,
     adopt_policy,
+    appoint_monitor,
     endorsement_claims,
     enrol_principal,
     revoke_principal,
@@ -28,26 +31,40 @@ from domain.tenants.events import (
     ErasureOrdered,
     ErasureWithdrawn,
     KeyDisclosed,
+    MonitorAppointed,
     PolicyAdopted,
     PrincipalEnrolled,
     PrincipalRevoked,
     ScopeRegistered,
+    ScopeRegisteredBelow,
     TenantEndorsed,
     TenantRegistered,
 )
+from domain.tenants.grants import (
+    Allowance,
+    bandwidth_claims,
+    granter,
+    next_bandwidth,
+    next_quota,
+    quota_claims,
+)
+from domain.tenants.scopes import scope_claims
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
 from infrastructure.audit.known import Known
 from infrastructure.audit.statements import instant_before
 
 ENDORSERS = "endorsements: the endorsers' keys are in the log of the scope above"
+GRANTERS = "grants of quotas and tokens: the granting admins' keys, and what else was granted, are in other logs"
+SCOPES = "endorsements of a scope: its endorsers' keys are in the log of the scope above"
 OTHER_KEYS = "statements whose keys are enrolled in another log"
 
 
 def begin(known: Known, recorded: Recorded) -> None:
     """Take the log's first entry in: only a registration or the genesis begins a log."""
     event = recorded.event
-    if not isinstance(event, TenantRegistered | ScopeRegistered | Genesis) or event.origin != known.origin:
+    registrations = TenantRegistered | ScopeRegistered | ScopeRegisteredBelow | Genesis
+    if not isinstance(event, registrations) or event.origin != known.origin:
         raise VerificationError("a log begins with its own registration, or with the genesis")
     known.own_stream = recorded.stream_id
     known.order.announce(known.data_generation)
@@ -58,6 +75,8 @@ def begin(known: Known, recorded: Recorded) -> None:
         raise VerificationError("the registration stands in another stream than the log's own")
     keys = {admin.kid: bytes.fromhex(admin.public_key) for admin in event.admins}
     accept_registration(event, known.statements.by_keys(event.acceptances, GOVERNANCE, keys, recorded))
+    if isinstance(event, ScopeRegisteredBelow):
+        _endorsed_below(known, event, recorded)
     known.registered = evolve_tenant(event, None)
 
 
@@ -84,8 +103,8 @@ def govern(known: Known, recorded: Recorded) -> None:
 def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
     event = recorded.event
     match event:
-        case TenantEndorsed():
-            return _endorsed(known, tenant, event, recorded)
+        case TenantEndorsed() | QuotaGranted() | BandwidthGranted():
+            return _from_above(known, tenant, event, recorded)
         case PrincipalEnrolled():
             signed = governed(known, tenant, event.statements, recorded)
             again: Event = enrol_principal(tenant, event.model_copy(update={"statements": ()}), signed)
@@ -95,6 +114,9 @@ def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
             )
         case PolicyAdopted():
             again = adopt_policy(tenant, event.policy, governed(known, tenant, event.statements, recorded))
+        case MonitorAppointed():
+            signed = governed(known, tenant, event.statements, recorded)
+            again = appoint_monitor(tenant, event.name, event.kind, signed)
         case ErasureOrdered():
             again = _ordered(known, tenant, event, recorded)
         case ErasureWithdrawn():
@@ -102,8 +124,8 @@ def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
             again = withdraw_erasure(tenant, governed(known, tenant, event.statements, recorded), now_ms=at_ms)
         case DataKeyRotated():
             again = rotated(known)
-        case KeyDisclosed() | KeyRotated():
-            return True
+        case KeyDisclosed() | KeyRotated() | QuotaLent():
+            return not (isinstance(event, QuotaLent) and tenant.dao)  # tenants lend nothing
         case _:
             raise VerificationError(f"{event.TOPIC} has no place in the log's own stream")
     return again == event
@@ -160,11 +182,58 @@ def _of_the_platform(known: Known, recorded: Recorded) -> None:
         raise VerificationError(f"{event.TOPIC} has no place in the platform's own stream")
 
 
+def _from_above(
+    known: Known, tenant: Tenant, event: TenantEndorsed | QuotaGranted | BandwidthGranted, recorded: Recorded
+) -> bool:
+    if isinstance(event, TenantEndorsed):
+        return _endorsed(known, tenant, event, recorded)
+    return _granted(known, tenant, event, recorded)
+
+
 def _endorsed(known: Known, tenant: Tenant, event: TenantEndorsed, recorded: Recorded) -> bool:
     signed = known.statements.unverified(event.statements, ENDORSEMENT, recorded, whose=ENDORSERS)
     for one in signed:
         require_claims(one, endorsement_claims(tenant, event.credential_digest))
     return bool(signed) and sha256_hex(canonical(event.credential)) == event.credential_digest
+
+
+def _endorsed_below(known: Known, event: ScopeRegisteredBelow, recorded: Recorded) -> None:
+    """Check what the admins of the scope above said of this one, as far as it can be told without their keys."""
+    signed = known.statements.unverified(event.endorsements, GOVERNANCE, recorded, whose=SCOPES)
+    _require_several(signed)
+    for one in signed:
+        require_claims(one, scope_claims(event))
+
+
+def _granted(known: Known, tenant: Tenant, event: QuotaGranted | BandwidthGranted, recorded: Recorded) -> bool:
+    """Check that a grant is the next one and what its statements say; the root's own also for keys and threshold."""
+    if isinstance(event, QuotaGranted):
+        version, claims = next_quota(tenant), quota_claims(tenant, event.version, quotas_of(event))
+    else:
+        members = event.model_dump(include={"tokens", "period_ms", "burst", "from_ms", "until_ms"})
+        version, claims = next_bandwidth(tenant), bandwidth_claims(tenant, event.version, Allowance(**members))
+    if tenant.parent:
+        signed = known.statements.unverified(event.statements, GOVERNANCE, recorded, whose=GRANTERS)
+        _require_several(signed)
+    else:
+        signed = governed(known, tenant, event.statements, recorded)
+        require_threshold(signed, tenant.principals, roles=tenant.admins, threshold=tenant.threshold, expected=claims)
+    for one in signed:
+        require_claims(one, claims)
+    return event.version == version and event.granted_by == granter(tenant)
+
+
+def quotas_of(event: QuotaGranted) -> Quotas:
+    """Return what was granted."""
+    return Quotas(event.slots, event.memory_bytes, event.weight)
+
+
+def _require_several(signed: Sequence[Signed]) -> None:
+    """Require one statement at least, none twice, and all over the same payload."""
+    if not signed or len({one.kid for one in signed}) != len(signed):
+        raise VerificationError("an act of the scope above is signed by nobody, or twice by one key")
+    if len({canonical(dict(one.payload)) for one in signed}) != 1:
+        raise VerificationError("the signatures are not over the same payload")
 
 
 def governed(known: Known, tenant: Tenant, tokens: Sequence[str], recorded: Recorded) -> tuple[Signed, ...]:

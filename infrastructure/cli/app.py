@@ -17,6 +17,7 @@ from infrastructure.cli.app_anchor import anchor_app, trust_app
 from infrastructure.cli.app_audit import audit_app
 from infrastructure.cli.app_feed import feed, projections_app
 from infrastructure.cli.app_log import log_app
+from infrastructure.cli.app_simulate import simulate
 from infrastructure.cli.app_witness import witness_app
 from infrastructure.cli.options import group
 
@@ -43,6 +44,7 @@ app.add_typer(anchor_app, name="anchor")
 app.add_typer(trust_app, name="trust")
 app.add_typer(log_app, name="log")
 app.add_typer(witness_app, name="witness")
+app.command("simulate")(simulate)
 app.command("demo")(app_operate.demo)
 
 

@@ -213,3 +213,17 @@ def node_drain(
     from infrastructure.cli import govern
 
     govern.drain_node(data_dir, name, reason, root_key or [], as_json=as_json)
+
+
+@node_app.command("return")
+def node_return(
+    name: str,
+    reason: Annotated[str, typer.Option("--reason", help="Why, in a sentence.")],
+    root_key: RootKeys = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Let a node take work again that was drained, in doubt for its claims, or lost."""
+    from infrastructure.cli import govern
+
+    govern.return_node(data_dir, name, reason, root_key or [], as_json=as_json)

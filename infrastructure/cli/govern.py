@@ -238,6 +238,14 @@ def drain_node(data_dir: Path, name: str, reason: str, root_keys: Sequence[Path]
     result(dict(answer), as_json=as_json, lines=[f"{name} takes no new work"])
 
 
+def return_node(data_dir: Path, name: str, reason: str, root_keys: Sequence[Path], *, as_json: bool) -> None:
+    """Let a node take work again."""
+    root = root_wallets(data_dir, root_keys)
+    with ledger_at(data_dir) as ledger:
+        answer = acts.return_node(ledger, root, name, reason).answer
+    result(dict(answer), as_json=as_json, lines=[f"{name} takes work again"])
+
+
 def json_object(file: Path, limit: int) -> dict[str, object]:
     """Read a JSON object from a file.
 

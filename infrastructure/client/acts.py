@@ -35,7 +35,7 @@ from domain.workloads.decisions import cancel_claims
 from infrastructure.client.signing import admin_key, person, signed_by
 from infrastructure.client.submission import Submission, SubmissionFile, build_submission
 from infrastructure.commands import clauses, erasure, genesis, nodes, retries, submissions, tenants
-from infrastructure.commands.loading import load_genesis, load_tenant
+from infrastructure.commands.loading import load_root, load_scope, load_tenant
 from infrastructure.commands.tenants import Enrolment
 from infrastructure.credentials.executor import ExecutorSubject, issue_executor
 from infrastructure.credentials.node import NodeSubject, issue_node
@@ -71,9 +71,9 @@ def begin_cell(ledger: Ledger, host: str, admins: Wallets, threshold: int) -> Te
         platform,
         root,
         registration=registration,
-        acceptances=_govern(ledger, admins, did, root.origin, claims),
+        acceptances=governed(ledger, admins, did, root.origin, claims),
         endorser=endorser,
-        enrolment=_govern(ledger, admins, did, root.origin, enrolment_claims(endorser)),
+        enrolment=governed(ledger, admins, did, root.origin, enrolment_claims(endorser)),
     )
     scope = load_tenant(ledger, root.log_id)
     for wallet in admins[1:]:
@@ -86,7 +86,7 @@ def adopt_levels(ledger: Ledger, admins: Wallets, domains: Sequence[str]) -> Ans
     """Adopt priority levels, highest first, by the root scope's admins."""
     root, platform = root_scope(ledger), ledger.platform()
     version = genesis.next_levels_version(ledger.stream(platform.log_id, platform.log_id))
-    tokens = _govern(ledger, admins, root.did, platform.origin, genesis.levels_claims(version, domains))
+    tokens = governed(ledger, admins, root.did, platform.origin, genesis.levels_claims(version, domains))
     return genesis.adopt_levels(ledger, root, domains, tokens)
 
 
@@ -102,10 +102,12 @@ def register_tenant(
     resource_classes: Sequence[str],
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     valid_ms: int = YEAR_MS,
+    scope: Tenant | None = None,
 ) -> Tenant:
-    """Register a tenant: its admins accept, the root scope endorses and grants its TEEExecutorVC.
+    """Register a tenant: its admins accept, the scope above endorses and grants its TEEExecutorVC.
 
-    The first admin's submission key is enrolled too.
+    The first admin's submission key is enrolled too. It lies below the root, unless `scope` names another one; then
+    `root_admins` are that one's.
     """
     # All that can be refused is looked at before a log is made: an empty log would stay.
     did = admins[0].did(Purpose.GOVERNANCE)
@@ -115,7 +117,7 @@ def register_tenant(
     if len({key.person for key in keys}) < threshold:
         raise RefusedError("the threshold is larger than the number of persons")
     registration = tenants.prepare_tenant(
-        ledger, dao=dao, jurisdiction=jurisdiction, did=did, admins=keys, threshold=threshold
+        ledger, dao=dao, jurisdiction=jurisdiction, did=did, admins=keys, threshold=threshold, scope=scope
     )
     draft = evolve_tenant(registration, None)
     credential = _executor_credential(ledger, subject, root_admins[0], valid_ms)
@@ -124,10 +126,10 @@ def register_tenant(
     tenants.register_tenant(
         ledger,
         registration,
-        acceptances=_govern(ledger, admins, did, origin, claims),
+        acceptances=governed(ledger, admins, did, origin, claims),
         credential=credential,
         endorsements=_endorsements(ledger, draft, root_admins, credential),
-        enrolments=[Enrolment(submitter, _govern(ledger, admins, did, origin, enrolment_claims(submitter)))],
+        enrolments=[Enrolment(submitter, governed(ledger, admins, did, origin, enrolment_claims(submitter)))],
     )
     return load_tenant(ledger, UUID(registration.tenant_id))
 
@@ -142,7 +144,7 @@ def renew_credential(
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     valid_ms: int = YEAR_MS,
 ) -> Answer:
-    """Grant a tenant a new TEEExecutorVC, by the root scope's endorsers."""
+    """Grant a tenant a new TEEExecutorVC, by the endorsers of the scope above it."""
     subject = _subject(tenant.did, tenant.dao, tenant.jurisdiction, families, resource_classes, memory_bytes)
     credential = _executor_credential(ledger, subject, root_admins[0], valid_ms)
     return tenants.renew(ledger, tenant, credential, _endorsements(ledger, tenant, root_admins, credential))
@@ -150,46 +152,46 @@ def renew_credential(
 
 def enrol(ledger: Ledger, tenant: Tenant, admins: Wallets, enrolled: PrincipalEnrolled) -> Answer:
     """Enrol a further key of a tenant or scope."""
-    tokens = _govern(ledger, admins, tenant.did, tenant.origin, enrolment_claims(enrolled))
+    tokens = governed(ledger, admins, tenant.did, tenant.origin, enrolment_claims(enrolled))
     return tenants.enrol(ledger, tenant, Enrolment(enrolled, tokens))
 
 
 def revoke(ledger: Ledger, tenant: Tenant, admins: Wallets, kid: str, reason: str) -> Answer:
     """Withdraw a key of a tenant or scope, for ever."""
-    tokens = _govern(ledger, admins, tenant.did, tenant.origin, revocation_claims(kid, reason))
+    tokens = governed(ledger, admins, tenant.did, tenant.origin, revocation_claims(kid, reason))
     return tenants.revoke(ledger, tenant, kid, reason, tokens)
 
 
 def adopt_policy(ledger: Ledger, tenant: Tenant, admins: Wallets, policy: Policy) -> Answer:
     """Put a policy in force."""
     claims = policy_claims(tenant.policy_version + 1, policy.digest())
-    return tenants.adopt(ledger, tenant, policy, _govern(ledger, admins, tenant.did, tenant.origin, claims))
+    return tenants.adopt(ledger, tenant, policy, governed(ledger, admins, tenant.did, tenant.origin, claims))
 
 
 def order_erasure(ledger: Ledger, tenant: Tenant, admins: Wallets, cooling_off_ms: int = COOLING_OFF_MS) -> Answer:
     """Order that a tenant's data keys be destroyed once the order has cooled off."""
     claims = order_claims(tenant, cooling_off_ms)
-    return erasure.order(ledger, tenant, cooling_off_ms, _govern(ledger, admins, tenant.did, tenant.origin, claims))
+    return erasure.order(ledger, tenant, cooling_off_ms, governed(ledger, admins, tenant.did, tenant.origin, claims))
 
 
 def withdraw_erasure(ledger: Ledger, tenant: Tenant, admins: Wallets) -> Answer:
     """Take an order of erasure back while it cools off."""
     return erasure.withdraw(
-        ledger, tenant, _govern(ledger, admins, tenant.did, tenant.origin, withdrawal_claims(tenant))
+        ledger, tenant, governed(ledger, admins, tenant.did, tenant.origin, withdrawal_claims(tenant))
     )
 
 
 def register_clause(ledger: Ledger, owner: Tenant, admins: Wallets, metadata: ClauseMetadata, module: bytes) -> Answer:
     """Register a clause, by its owner's admins."""
     claims = registration_claims(metadata, sha256_hex(module))
-    tokens = _govern(ledger, admins, owner.did, ledger.platform().origin, claims)
+    tokens = governed(ledger, admins, owner.did, ledger.platform().origin, claims)
     return clauses.register(ledger, owner, metadata, module, tokens)
 
 
 def deprecate_clause(ledger: Ledger, owner: Tenant, admins: Wallets, clause_id: str, reason: str) -> Answer:
     """Deprecate a clause, by its owner's admins."""
     claims = deprecation_claims(clause_id, reason)
-    tokens = _govern(ledger, admins, owner.did, ledger.platform().origin, claims)
+    tokens = governed(ledger, admins, owner.did, ledger.platform().origin, claims)
     return clauses.deprecate(ledger, owner, clause_id, reason, tokens)
 
 
@@ -233,8 +235,15 @@ def enrol_node(ledger: Ledger, wallet: Wallet, issuer: Wallet, facts: NodeFacts,
 def drain_node(ledger: Ledger, root_admins: Wallets, name: str, reason: str) -> Answer:
     """Let a node take no new work, by the root scope's admins."""
     root = root_scope(ledger)
-    tokens = _govern(ledger, root_admins, root.did, ledger.platform().origin, nodes.drain_claims(name, reason))
+    tokens = governed(ledger, root_admins, root.did, ledger.platform().origin, nodes.drain_claims(name, reason))
     return nodes.drain_node(ledger, name, reason, tokens)
+
+
+def return_node(ledger: Ledger, root_admins: Wallets, name: str, reason: str) -> Answer:
+    """Let a node take work again that was drained, in doubt or lost, by the root scope's admins."""
+    root = root_scope(ledger)
+    tokens = governed(ledger, root_admins, root.did, ledger.platform().origin, nodes.return_claims(name, reason))
+    return nodes.return_node(ledger, name, reason, tokens)
 
 
 def submit(
@@ -279,7 +288,7 @@ def authorize_retry(
     """Let a held workload run again: all signatories sign the same payload."""
     draft = retries.draft_retry(ledger, execution_id, bounds=bounds, within_ms=within_ms)
     tenant = draft.context.tenant
-    return retries.authorize(ledger, draft, _govern(ledger, signatories, tenant.did, tenant.origin, draft.claims))
+    return retries.authorize(ledger, draft, governed(ledger, signatories, tenant.did, tenant.origin, draft.claims))
 
 
 def refuse_retry(ledger: Ledger, execution_id: str, signatories: Wallets) -> Answer:
@@ -287,12 +296,12 @@ def refuse_retry(ledger: Ledger, execution_id: str, signatories: Wallets) -> Ans
     draft = retries.draft_retry(ledger, execution_id, bounds=None, within_ms=None)
     tenant = draft.context.tenant
     claims = refusal_claims(tenant, execution_id, draft.fault, draft.context.queued.workload_id)
-    return retries.refuse(ledger, draft, _govern(ledger, signatories, tenant.did, tenant.origin, claims))
+    return retries.refuse(ledger, draft, governed(ledger, signatories, tenant.did, tenant.origin, claims))
 
 
 def root_scope(ledger: Ledger) -> Tenant:
     """Return the root scope."""
-    return load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    return load_root(ledger)
 
 
 def principal(wallet: Wallet, purpose: Purpose, role: str, statement_type: StatementType) -> PrincipalEnrolled:
@@ -337,13 +346,14 @@ def _endorsements(
     ledger: Ledger, tenant: Tenant, root_admins: Wallets, credential: dict[str, object]
 ) -> tuple[str, ...]:
     claims = endorsement_claims(tenant, sha256_hex(canonical(credential)))
-    root = root_scope(ledger)
+    scope = load_scope(ledger, tenant.parent)
     content = payload(
-        iss=root.did, aud=tenant.origin, claims=claims, now_ms=ledger.clock.now_ms(), entropy=ledger.entropy
+        iss=scope.did, aud=tenant.origin, claims=claims, now_ms=ledger.clock.now_ms(), entropy=ledger.entropy
     )
     return signed_by(root_admins, ENDORSEMENT, content)
 
 
-def _govern(ledger: Ledger, wallets: Wallets, iss: str, aud: str, claims: dict[str, object]) -> tuple[str, ...]:
+def governed(ledger: Ledger, wallets: Wallets, iss: str, aud: str, claims: dict[str, object]) -> tuple[str, ...]:
+    """Let wallets sign one act of governance, for a body (`iss`) and a log (`aud`)."""
     content = payload(iss=iss, aud=aud, claims=claims, now_ms=ledger.clock.now_ms(), entropy=ledger.entropy)
     return signed_by(wallets, GOVERNANCE, content)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.attestation.appraise import Expected
 from domain.errors import RefusedError
+from domain.executions.events import ExecutionChallenged
 from domain.executions.state import Execution
 from domain.identifiers import stream_of
 from domain.message import Event, Pending, Recorded
@@ -24,6 +25,7 @@ from infrastructure.commands.loading import (
     load_tenant,
     load_workload,
     log_of,
+    scopes_above,
 )
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.records import Guard
@@ -65,6 +67,12 @@ class Context:
                 return placed
         raise RefusedError("the attempt was never placed")
 
+    @property
+    def evidence_ms(self) -> int | None:
+        """Return when the nonce was issued that the execution's evidence answers; None before."""
+        issued = (item.at_ms for item in self.stream if isinstance(item.event, ExecutionChallenged))
+        return next(issued, None)
+
     def siblings(self, ledger: Ledger) -> tuple[Execution, ...]:
         """Return the attempt's other executions."""
         ids = [place.execution_id for place in self.placed.places if place.execution_id != self.execution.id]
@@ -75,10 +83,10 @@ class Context:
         return tuple(load_node(ledger, place.node).enrolled.facts for place in self.placed.places)
 
     def guards(self, ledger: Ledger) -> list[Guard]:
-        """Return what a gate rests on and does not write: tenant, scope above, and the attempt's other executions."""
-        root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+        """Return what a gate rests on and does not write: tenant, scopes above, and the attempt's other executions."""
+        above = map(guard_of, scopes_above(ledger, self.tenant))
         siblings = [Guard(self.log_id, stream_of(one.id), one.version) for one in self.siblings(ledger)]
-        return [guard_of(self.tenant), guard_of(root), *siblings]
+        return [guard_of(self.tenant), *above, *siblings]
 
     def policy(self) -> Policy:
         """Return the effective policy that is in force for the workload now."""

@@ -30,6 +30,7 @@ from infrastructure.logbook import Logbook
 from infrastructure.postgres.records import Log
 
 _NAME = b"ledger tenant name v1\0"
+_SCOPE_NAME = b"ledger scope name v1\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +89,59 @@ def fold_tenant(stream: Iterable[Recorded]) -> Tenant | None:
     return tenant
 
 
-def tenants(ledger: Ledger) -> list[Tenant]:
-    """Return every tenant of the cell that can be read, by slot; scopes and the platform left out."""
+def everybody(ledger: Ledger) -> list[Tenant]:
+    """Return every tenant and scope of the cell that can be read, by slot."""
     logs = (log.log_id for log in ledger.logs() if log.slot != PLATFORM_SLOT)
     found = (fold_tenant(ledger.stream(log_id, log_id)) for log_id in logs if not ledger.erased(log_id))
-    return [tenant for tenant in found if tenant is not None and tenant.dao]
+    return [tenant for tenant in found if tenant is not None]
+
+
+def tenants(ledger: Ledger) -> list[Tenant]:
+    """Return every tenant of the cell that can be read, by slot; scopes and the platform left out."""
+    return [tenant for tenant in everybody(ledger) if tenant.dao]
+
+
+def load_root(ledger: Ledger) -> Tenant:
+    """Return the root scope."""
+    return load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+
+
+def load_scope(ledger: Ledger, origin: str) -> Tenant:
+    """Return a scope by its origin.
+
+    Raises:
+        UnknownError: when there is none.
+    """
+    scope = load_tenant(ledger, ledger.once("log of origin", origin, lambda: _read_log_of_origin(ledger, origin)))
+    if scope.dao:
+        raise UnknownError("there is no scope of that origin")
+    return scope
+
+
+def _read_log_of_origin(ledger: Ledger, origin: str) -> UUID:
+    for log in ledger.logs():
+        if log.origin == origin:
+            return log.log_id
+    raise UnknownError("there is no scope of that origin")
+
+
+def scopes_above(ledger: Ledger, tenant: Tenant) -> tuple[Tenant, ...]:
+    """Return the scopes above a tenant or scope, the nearest first and the root last. The root has none."""
+    found: list[Tenant] = []
+    parent = tenant.parent
+    while parent:
+        found.append(load_scope(ledger, parent))
+        parent = found[-1].parent
+    return tuple(found)
+
+
+def trusted_issuers(above: Iterable[Tenant]) -> tuple[str, ...]:
+    """Return who may issue credentials to a tenant: the issuers of every scope above it."""
+    return tuple(dict.fromkeys(issuer for scope in above for issuer in scope.issuers))
 
 
 def find_log(ledger: Ledger, name: str) -> Log:
-    """Return the log that a person means: a tenant's id, `DAO/JUR`, `platform` or `root`.
+    """Return the log that a person means: a tenant's or scope's id, `DAO/JUR`, a scope's name, `platform` or `root`.
 
     Raises:
         UnknownError: when there is none.
@@ -113,10 +158,15 @@ def find_log(ledger: Ledger, name: str) -> Log:
         if found is None:
             raise UnknownError("there is no such tenant; `enclave-ledger tenant list` shows those that you may see")
         return found
+    scope = ledger.answered(scope_claim(ledger, name, {}))
+    if scope is not None:
+        return ledger.log(UUID(scope["scope"]))
     try:
         return ledger.log(UUID(name))
     except ValueError:
-        raise MalformedError("name a tenant by its id or as DAO/JUR, e.g. ClimateDAO/DEU") from None
+        raise MalformedError(
+            "name a tenant by its id or as DAO/JUR, e.g. ClimateDAO/DEU, and a scope by its name (`scope list`)"
+        ) from None
 
 
 def log_of_name(ledger: Ledger, dao: str, jurisdiction: str) -> Log | None:
@@ -133,6 +183,13 @@ def name_claim(ledger: Logbook, dao: str, jurisdiction: str, answer: Mapping[str
     secret = ledger.keyring.platform_secrets().cell
     hidden = hmac.digest(secret, _NAME + f"{dao}/{jurisdiction}".encode(), "sha256").hex()
     return Command(ledger.platform().log_id, "tenant-name", hidden, b"", answer)
+
+
+def scope_claim(ledger: Logbook, name: str, answer: Mapping[str, str]) -> Command:
+    """Return the command that takes a scope's name, once for the whole cell, hidden as a tenant's is."""
+    secret = ledger.keyring.platform_secrets().cell
+    hidden = hmac.digest(secret, _SCOPE_NAME + name.encode(), "sha256").hex()
+    return Command(ledger.platform().log_id, "scope-name", hidden, b"", answer)
 
 
 def _legible_claim(ledger: Ledger, dao: str, jurisdiction: str) -> Command:
@@ -174,13 +231,10 @@ def load_node(ledger: Ledger, name: str) -> Node:
 
 
 def _read_node(ledger: Ledger, name: str) -> Node:
-    found: Node | None = None
-    for recorded in ledger.stream(ledger.platform().log_id, node_stream(name)):
-        if isinstance(recorded.event, NodeEnrolled):
-            found = Node(recorded.event)
-    if found is None:
+    first = ledger.first(ledger.platform().log_id, node_stream(name))
+    if first is None or not isinstance(first.event, NodeEnrolled):
         raise UnknownError(f"node {name[:64]!a} is not enrolled")
-    return found
+    return Node(first.event)
 
 
 def load_workload(ledger: Ledger, log_id: UUID, workload_id: str) -> Workload:

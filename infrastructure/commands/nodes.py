@@ -1,25 +1,26 @@
-"""Enrolment of nodes: credential, facts, and the node key's own acceptance."""
+"""Enrolment of nodes (credential, facts, the node key's own acceptance); the operator's word on them afterwards."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from domain.attestation.appraise import platform_id
 from domain.canonical import canonical
-from domain.errors import ConflictError, NotAuthorisedError, UnknownError
+from domain.errors import ConflictError, NotAuthorisedError, UnavailableError, UnknownError
 from domain.hashing import sha256_hex
 from domain.identifiers import node_stream
 from domain.message import Pending
-from domain.nodes.events import NodeDrained, NodeEnrolled
+from domain.nodes.events import NodeDrained, NodeEnrolled, NodeReturned
 from domain.policies.facts import NodeFacts
 from domain.statements import GOVERNANCE, REPORT, require_claims, require_threshold
 from infrastructure.commands.border import all_verified, keys_of, verified
-from infrastructure.commands.loading import load_genesis, load_node, load_tenant
+from infrastructure.commands.loading import load_node, load_root
 from infrastructure.commands.tenants import statement_command
 from infrastructure.credentials.node import verify_node
 from infrastructure.keys.did_key import did_key
 from infrastructure.keys.thumbprint import thumbprint
 from infrastructure.ledger import Answer, Command, Ledger
+
+_ATTEMPTS = 8
 
 
 def enrol_node(
@@ -32,7 +33,7 @@ def enrol_node(
         ConflictError: when the name is taken, or a platform id is another node's.
     """
     platform = ledger.platform()
-    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    root = load_root(ledger)
     kid, now_ms = thumbprint(public_key), ledger.clock.now_ms()
     claims = verify_node(credential, trusted_issuers=root.issuers, at_ms=now_ms, node=did_key(public_key)).subject
     said = (claims.operator, claims.country_of_operation, claims.vendor, claims.platform_ids)
@@ -78,22 +79,43 @@ def drain_node(ledger: Ledger, name: str, reason: str, tokens: Sequence[str]) ->
         UnknownError: when it is not enrolled.
         NotAuthorisedError: below the threshold.
     """
-    platform = ledger.platform()
-    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
-    load_node(ledger, name)
-    keys = keys_of(root.principals.values(), GOVERNANCE)
-    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=ledger.clock.now_ms())
-    expected = drain_claims(name, reason)
-    require_threshold(signed, root.principals, roles=root.admins, threshold=root.threshold, expected=expected)
-    command = statement_command(platform.log_id, signed, {"node": name})
-    known = ledger.answered(command)
-    if known is not None:
-        return Answer(known, ())
-    version = ledger.stream(platform.log_id, node_stream(name))[-1].version
     event = NodeDrained(node=name, reason=reason, statements=tuple(tokens))
-    return ledger.append([Pending(platform.log_id, node_stream(name), version + 1, event)], command=command)
+    return _by_the_operator(ledger, event, drain_claims(name, reason))
+
+
+def return_node(ledger: Ledger, name: str, reason: str, tokens: Sequence[str]) -> Answer:
+    """Let a node take work again that was drained, in doubt or lost. Raises as `drain_node` does."""
+    event = NodeReturned(node=name, reason=reason, statements=tuple(tokens))
+    return _by_the_operator(ledger, event, return_claims(name, reason))
 
 
 def drain_claims(name: str, reason: str) -> dict[str, Any]:
     """Return what the root's admins say when they drain a node."""
     return {"act": "drain_node", "node": name, "reason": reason}
+
+
+def return_claims(name: str, reason: str) -> dict[str, Any]:
+    """Return what the root's admins say when a node takes work again."""
+    return {"act": "return_node", "node": name, "reason": reason}
+
+
+def _by_the_operator(ledger: Ledger, event: NodeDrained | NodeReturned, expected: Mapping[str, Any]) -> Answer:
+    platform = ledger.platform()
+    root = load_root(ledger)
+    load_node(ledger, event.node)
+    keys = keys_of(root.principals.values(), GOVERNANCE)
+    now_ms = ledger.clock.now_ms()
+    signed = all_verified(event.statements, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=now_ms)
+    require_threshold(signed, root.principals, roles=root.admins, threshold=root.threshold, expected=expected)
+    command = statement_command(platform.log_id, signed, {"node": event.node})
+    stream = node_stream(event.node)
+    for _ in range(_ATTEMPTS):
+        known = ledger.answered(command)
+        if known is not None:
+            return Answer(known, ())
+        newest = next(ledger.newest(platform.log_id, stream))
+        try:
+            return ledger.append([Pending(platform.log_id, stream, newest.version + 1, event)], command=command)
+        except ConflictError:  # the node's own telemetry came first
+            continue
+    raise UnavailableError("the node's stream keeps growing: send it again")

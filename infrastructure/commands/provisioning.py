@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Final
-from uuid import UUID
 
 from domain.attestation.binding import SALT_BYTES, input_info, salted_commitment
 from domain.attestation.release import release_info
@@ -24,7 +23,7 @@ from domain.time import tick_of
 from domain.workloads.decisions import read_request
 from domain.workloads.events import WorkloadDenied
 from infrastructure.commands.context import Context, load_context, on_execution
-from infrastructure.commands.loading import load_genesis, load_tenant
+from infrastructure.commands.loading import load_root, scopes_above
 from infrastructure.commands.submissions import check_credential, submitted_statement
 from infrastructure.credentials.node import verify_node
 from infrastructure.credentials.verifiable import CredentialRefusedError
@@ -95,10 +94,10 @@ def _failed(
     now_ms = ledger.clock.now_ms()
     request = read_request(submitted_statement(context.workload.submitted))
     request = request.model_copy(update={"bounds": context.queued.facts.bounds})  # a retry may have raised them
-    credential = check_credential(ledger, context.tenant, request, now_ms)
+    credential = check_credential(scopes_above(ledger, context.tenant), context.tenant, request, now_ms)
     if not credential.passed:
         return "credential", credential.reason, "a TEEExecutorVC in force"
-    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
+    root = load_root(ledger)
     try:
         verify_node(context.node.enrolled.credential, trusted_issuers=root.issuers, at_ms=now_ms)
     except CredentialRefusedError as error:
@@ -106,7 +105,10 @@ def _failed(
     node = context.node.enrolled.facts.model_copy(update={"evidence_class": appraised.evidence_class})
     residents = cell.residents(node.node, without=context.execution.id)
     attempt = context.attempt_nodes(ledger)
-    findings = feasible(context.policy(), context.queued.facts, node, residents, now_ms, attempt=attempt)
+    findings = feasible(
+        context.policy(), context.queued.facts, node, residents, now_ms,
+        attempt=attempt, evidence_ms=context.evidence_ms,
+    )  # fmt: skip
     failed = next((finding for finding in findings if not finding.passed), None)
     return told(failed) if failed else None
 

@@ -64,6 +64,7 @@ def _cac_verdict(
             residents=cell.residents(reserved.node, without=context.execution.id),
             attempt=context.attempt_nodes(ledger),
             at_ms=ledger.clock.now_ms(),
+            evidence_ms=context.evidence_ms,
         )
     named: dict[str, Any] = {
         "cac_id": reserved.cac_id,

@@ -20,7 +20,7 @@ from domain.workloads.decisions import (
 from domain.workloads.events import WorkloadSubmitted
 from infrastructure.commands.border import keys_of, verified
 from infrastructure.commands.guarding import guard_of
-from infrastructure.commands.loading import load_clause, load_genesis, load_tenant, load_workload
+from infrastructure.commands.loading import load_clause, load_workload, scopes_above, trusted_issuers
 from infrastructure.commands.tenants import statement_command
 from infrastructure.credentials.executor import check_scope, verify_executor
 from infrastructure.credentials.verifiable import CredentialRefusedError
@@ -56,14 +56,14 @@ def submit(ledger: Ledger, tenant: Tenant, token: str, ciphertexts: Sequence[byt
         return Answer(known, ())
     stream = _free_stream(ledger, request.workload)
     clause = load_clause(ledger, request.clause_id)
-    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
-    guards = [guard_of(tenant), guard_of(root), *_clause_guard(ledger, clause)]
+    above = scopes_above(ledger, tenant)
+    guards = [guard_of(tenant), *map(guard_of, above), *_clause_guard(ledger, clause)]
     attachments = _attachments(ledger, log_id, stream, request, ciphertexts)
     events = submit_workload(
         tenant,
         clause,
         signed,
-        check_credential(ledger, tenant, request, now_ms),
+        check_credential(above, tenant, request, now_ms),
         stored=[attachment.reference() for attachment in attachments],
         engine=engine_digest(),
         seen=ledger.head(log_id).size - 1,
@@ -95,13 +95,12 @@ def cancel(ledger: Ledger, tenant: Tenant, workload: str, token: str) -> Answer:
     return ledger.append(pending, command=command, guards=[guard_of(tenant)])
 
 
-def check_credential(ledger: Ledger, tenant: Tenant, request: Request, now_ms: int) -> CredentialVerdict:
-    """Check the tenant's TEEExecutorVC for a submission, at an instant."""
+def check_credential(above: Sequence[Tenant], tenant: Tenant, request: Request, now_ms: int) -> CredentialVerdict:
+    """Check the tenant's TEEExecutorVC, which a scope above it issued, for a submission, at an instant."""
     if tenant.credential is None:
         return CredentialVerdict(passed=False, reason="no TEEExecutorVC was granted", digest=None, valid_until_ms=None)
-    root = load_tenant(ledger, UUID(load_genesis(ledger).root_scope))
     try:
-        claims = verify_executor(tenant.credential, trusted_issuers=root.issuers, at_ms=now_ms)
+        claims = verify_executor(tenant.credential, trusted_issuers=trusted_issuers(above), at_ms=now_ms)
         check_scope(
             claims,
             tenant=tenant.did,

@@ -28,9 +28,9 @@ from domain.message import Event, Recorded, Value
 from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.payloads import StoredPayload
 from domain.platform.events import LevelsAdopted
-from domain.tenants.events import ScopeRegistered, TenantEndorsed, TenantRegistered
+from domain.tenants.events import ScopeRegistered, ScopeRegisteredBelow, TenantEndorsed, TenantRegistered
 from domain.workloads.events import WorkloadCancelled, WorkloadSubmitted
-from infrastructure.commands.loading import name_claim
+from infrastructure.commands.loading import name_claim, scope_claim
 from infrastructure.logbook import Logbook
 from infrastructure.statements import jws
 from infrastructure.transactions import Command
@@ -60,7 +60,7 @@ def _statement(event: Event, version: int) -> tuple[str | None, dict[str, Any]]:
     member = _TOKENS.get(type(event), "statements")
     said = getattr(event, member, None)
     token = said[0] if isinstance(said, tuple) and said else said or None
-    if token is None or isinstance(event, ScopeRegistered):  # a scope is accepted, but not by a command of its own
+    if token is None or isinstance(event, ScopeRegistered):  # the root is accepted, but not by a command of its own
         return None, {}
     answer = _ANSWERS.get(type(event))
     return token, {"position": version} if answer is None else answer(event, version)
@@ -69,7 +69,7 @@ def _statement(event: Event, version: int) -> tuple[str | None, dict[str, Any]]:
 _TOKENS: dict[type[Event], str] = {
     EvidenceAppraised: "evidence", EnclaveStarted: "report", ExecutionCompleted: "report", ExecutionFaulted: "report",
     RuntimeReset: "report", ReportRefused: "report", WorkloadSubmitted: "submission", WorkloadCancelled: "statement",
-    NodeEnrolled: "acceptance", TenantRegistered: "acceptances",
+    NodeEnrolled: "acceptance", TenantRegistered: "acceptances", ScopeRegisteredBelow: "acceptances",
 }  # fmt: skip
 """Where an event keeps its statement, if not in `statements`."""
 
@@ -84,6 +84,7 @@ _ANSWERS: dict[type[Event], Callable[[Any, int], dict[str, Any]]] = {
     NodeEnrolled: lambda event, _: {"node": event.facts.node},
     NodeDrained: lambda event, _: {"node": event.node},
     TenantRegistered: lambda event, _: {"tenant": event.tenant_id},
+    ScopeRegisteredBelow: lambda event, _: {"scope": event.scope_id},
     TenantEndorsed: lambda event, version: {} if version == 1 else {"credential": event.credential_digest},
     LevelsAdopted: lambda event, _: {"levels": list(event.domains)},
     ClauseRegistered: lambda event, _: {"clause_id": event.metadata.clause_id, "module_digest": event.module_digest},
@@ -94,13 +95,19 @@ _ANSWERS: dict[type[Event], Callable[[Any, int], dict[str, Any]]] = {
 """What the command of an event was answered. An act of governance: its position in the log's own stream."""
 
 
+_CLAIMING = TenantRegistered | ScopeRegisteredBelow | NodeEnrolled | WorkloadSubmitted | EvidenceAppraised
+
+
 def _claims(book: Logbook, event: Event) -> list[Command]:
-    if not isinstance(event, TenantRegistered | NodeEnrolled | WorkloadSubmitted | EvidenceAppraised):
+    if not isinstance(event, _CLAIMING):
         return []
     platform = book.platform().log_id
     match event:
         case TenantRegistered():
             return [name_claim(book, event.dao, event.jurisdiction, {"tenant": event.tenant_id})]
+        case ScopeRegisteredBelow():
+            endorsed = _command(UUID(event.scope_id), event.endorsements[0], {})
+            return [endorsed, scope_claim(book, event.name, {"scope": event.scope_id})]
         case NodeEnrolled():
             node = event.facts.node.encode()
             return [Command(platform, "platform-id", one, node, {}) for one in event.facts.platform_ids]

@@ -161,12 +161,16 @@ def _one(cell: Cell, member: Member) -> Driver:
 
 
 def _past(cell: Cell, member: Member, drivers: dict[str, Driver]) -> Past:
-    keys = cell.ledger.keyring.get(member.log_id)
-    tenant = load_tenant(cell.ledger, member.log_id)
-    entries = [stored.entry for stored in cell.ledger.recorder.every_entry(member.log_id)]
     runs = {name: driver.execution for name, driver in drivers.items()}
-    sealer = Sealer(tenant.origin, keys.data_key, ENTROPY)
-    return Past(sealer, tenant, entries, cell.history(member), member.admins, runs, drivers)
+    return replace(past_of(cell, member.log_id, member.admins), runs=runs, drivers=drivers)
+
+
+def past_of(cell: Cell, log_id: UUID, admins: list[Wallet]) -> Past:
+    """Return the past of a tenant or scope."""
+    keys = cell.ledger.keyring.get(log_id)
+    tenant = load_tenant(cell.ledger, log_id)
+    entries = [stored.entry for stored in cell.ledger.recorder.every_entry(log_id)]
+    return Past(Sealer(tenant.origin, keys.data_key, ENTROPY), tenant, entries, cell.history(log_id), admins)
 
 
 def without(streams: Collection[UUID], *hidden: UUID) -> list[UUID]:

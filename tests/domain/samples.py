@@ -337,6 +337,7 @@ SAMPLES: tuple[Event, ...] = (
     ),
     nodes.NodeSuspected(node="node-a", reason="silent", since_ms=NOW),
     nodes.NodeLost(node="node-a", since_ms=NOW),
+    nodes.NodeReturned(node="node-a", reason="repaired", statements=("a.b.c",)),
     submitted(),
     workloads.CredentialChecked(
         passed=True, reason="in force", credential_digest=hexed(22), valid_until_ms=NOW + 1

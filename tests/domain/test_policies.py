@@ -30,6 +30,7 @@ from domain.policies.kinds import (
     Nodes,
     Notification,
     Operators,
+    Overflow,
     Policy,
     ReAuthorisation,
     Rule,
@@ -260,6 +261,40 @@ def test_rules_about_what_follows_a_fault_never_make_a_node_infeasible() -> None
         found = feasible(Policy(rules=(rule,)), facts(), node(platform_ids=()), [resident(facts(), rule)], NOW)
         assert {f.rule for f in found} == ALWAYS
         assert allowed(found)
+
+
+@pytest.mark.parametrize(
+    ("pools", "nodes", "passes"),
+    [((), (), False), (("spare",), (), True), (("other",), (), False), ((), ("node-a",), True), ((), ("b",), False)],
+)
+def test_overflow_goes_only_where_the_policy_lets_it(
+    pools: tuple[str, ...], nodes: tuple[str, ...], *, passes: bool
+) -> None:
+    rule = Overflow(kind="overflow", pools=pools, nodes=nodes)
+    assert set(verdict(rule, on=node(pool="spare"))) == (set() if passes else {"overflow"})
+    assert verdict(rule) == {}, "a primary node is no overflow"
+    assert allowed(feasible(Policy(), facts(), node(pool="spare"), (), NOW)), "without such a rule: anywhere"
+
+
+def test_evidence_is_fresh_at_the_gates_that_see_it() -> None:
+    fresh = Evidence(kind="evidence", classes=("software",), max_age_ms=60_000)
+    elsewhere = fresh.model_copy(update={"domain": "Finance"})
+
+    def passes(rule: Evidence, evidence_ms: int | None) -> bool:
+        return allowed(feasible(Policy(rules=(rule,)), facts(), node(), (), NOW, evidence_ms=evidence_ms))
+
+    assert passes(fresh, None), "at the queue there is none yet; it will be made afresh"
+    assert passes(fresh, NOW - 60_000)
+    assert not passes(fresh, NOW - 60_001)
+    assert passes(elsewhere, NOW - 60_001), "another domain is not concerned"
+
+
+def test_a_rule_of_the_first_release_keeps_its_digest() -> None:
+    rule = Evidence(kind="evidence", classes=("vendor",))
+    assert rule.model_dump(mode="json") == {"kind": "evidence", "classes": ["vendor"], "domain": None}
+    assert rule.model_copy(update={"max_age_ms": 5_000}).model_dump(mode="json")["max_age_ms"] == 5_000
+    old = b'{"rules":[{"kind":"evidence","classes":["vendor"],"domain":null}]}'
+    assert Policy.model_validate_json(old).digest() == Policy(rules=(rule,)).digest()
 
 
 def test_of_several_rules_one_that_fails_denies() -> None:
