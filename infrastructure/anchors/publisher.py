@@ -120,7 +120,7 @@ class AnchorPublisher:
             texts = published_texts(logs, lambda log: tiles_of(self.ledger, log), self.tell)
             highest = max((log.slot for log in logs), default=0)
 
-            tracer, reached = self._followed(), list[int | None]()
+            tracer, reached = self._followed(), list[bool]()
 
             def due(newest: Round | None, committed: Mapping[int, bytes], traced: int) -> Draft | None:
                 if newest is not None and 0 <= at_ms - newest.at_ms < every_ms:
@@ -134,12 +134,12 @@ class AnchorPublisher:
                     tell=self.tell,
                     trace=lambda index: None if tracer is None else tracer.trace(index, traced),
                 )
-                self._journal.write(0 if newest is None else newest.index + 1, at_ms, draft.changed, draft.traced)
-                reached.append(draft.traced)
+                self._journal.write(0 if newest is None else newest.index + 1, at_ms, draft.changed, draft.trace)
+                reached.append(draft.trace is not None)
                 return draft
 
             made = self._rounds.append(due, at_ms)
-            if made is not None and tracer is not None and reached[-1] is not None:
+            if made is not None and tracer is not None and reached[-1]:
                 tracer.keep()
             published = publish_tree(
                 AnchorSource(self._rounds, self._signer.name),

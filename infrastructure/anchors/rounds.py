@@ -9,7 +9,7 @@ Invariants:
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventsourcing.persistence import IntegrityError
 
@@ -46,16 +46,32 @@ class Round:
         return AnchorEntry.parse(self.entry)
 
 
+class Trace(NamedTuple):
+    """What a round's trace covers: the feed up to a position, which of its entries were decided, the closing state.
+
+    `decided` has a bit for each entry in feed order, highest first; `closing` is the digest of the state (32 bytes).
+    """
+
+    position: int
+    decided: bytes
+    closing: bytes
+
+
+class Span(NamedTuple):
+    """A round that has a trace, with the position after which that begins."""
+
+    round_index: int
+    after: int
+    trace: Trace
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the next round will hold: its entry, and the texts of the slots that changed.
-
-    `traced`: up to which position of the feed its trace reaches; None for a round without a trace.
-    """
+    """What the next round will hold: its entry, the texts of the slots that changed, and what its trace covers."""
 
     entry: bytes
     changed: Mapping[int, bytes]
-    traced: int | None = None
+    trace: Trace | None = None
 
 
 Make = Callable[["Round | None", Mapping[int, bytes], int], Draft | None]
@@ -103,8 +119,8 @@ class Rounds(Reader):
                 changed = sorted(draft.changed.items())
                 columns = {"slots": bigints([slot for slot, _ in changed]), "texts": byteas([t for _, t in changed])}
                 cursor.execute(_ANCHORS["add_changes"], {"round": made.index, **columns})
-                if draft.traced is not None:
-                    cursor.execute(_ANCHORS["add_trace"], {"round": made.index, "position": draft.traced})
+                if draft.trace is not None:
+                    cursor.execute(_ANCHORS["add_trace"], {"round": made.index, **draft.trace._asdict()})
         except IntegrityError:
             raise ConflictError("this round was made by somebody else meanwhile; try again") from None
         return made
@@ -138,12 +154,12 @@ class Rounds(Reader):
         """Return up to which position of the feed the rounds' traces reach."""
         return int(self._anchors("traced")[0][0])
 
-    def spans(self, first: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Yield (round, after, up to) of the rounds from `first`, without `end`, that have a trace: its positions."""
+    def spans(self, first: int, end: int) -> Iterator[Span]:
+        """Yield what the traces of the rounds from `first`, without `end`, cover; a round without one is left out."""
         after = int(self._anchors("traced_before", round=first)[0][0])
         for start in range(first, end, _PAGE):
-            for index, position in self._anchors("traces", first=start, end=min(start + _PAGE, end)):
-                yield index, after, position
+            for index, position, decided, closing in self._anchors("traces", first=start, end=min(start + _PAGE, end)):
+                yield Span(index, after, Trace(position, bytes(decided), bytes(closing)))
                 after = position
 
     def texts(self, round_index: int) -> dict[int, bytes]:

@@ -1,0 +1,122 @@
+"""A cell's traced rounds, as the cell's auditor gets them: every entry with its salts, kind, leaf hash and view.
+
+Invariants:
+- Nothing here is decided or judged: what is stored is given out, and the checker holds it against the round's entry.
+- It needs no tenant's key: views are stored, and kept when a key goes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
+
+from domain.errors import VerificationError
+from domain.transparency.anchors import AnchorEntry
+from domain.transparency.traces import CLOSING_LEAF, Kind
+from infrastructure.anchors.rounds import Rounds, Span
+from infrastructure.conform.tracing import Entry, TraceKeys, cell_trace_keys, closing
+from infrastructure.ledger import Ledger
+from infrastructure.postgres.feed import Feed
+from infrastructure.stored_views import StoredViews
+
+_PAGE = 500
+
+
+class Line(NamedTuple):
+    """One traced entry. Of the closing state, `view` is its digest (32 bytes) and `leaf_hash` is zero."""
+
+    position: int
+    returned: bool
+    order_salt: bytes
+    entry_salt: bytes
+    kind: Kind
+    leaf_hash: bytes
+    view: bytes
+
+    @property
+    def view_digest(self) -> bytes:
+        """Return H(view)."""
+        return sha256(self.view).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRound:
+    """A round: its entry in the anchor log; where its trace begins and ends in the feed; the trace's lines.
+
+    A round without a trace has no lines and no seed, and ends where it begins.
+    """
+
+    entry: AnchorEntry
+    after: int
+    position: int
+    padding_seed: bytes
+    lines: Sequence[Line]
+
+    @property
+    def index(self) -> int:
+        """Return the round's number."""
+        return self.entry.round_index
+
+
+def traced_rounds(ledger: Ledger, end: int) -> Iterator[TracedRound]:
+    """Yield the rounds before `end`, in order, from the first.
+
+    Raises:
+        VerificationError: when a view is missing or damaged, or what a round covers is not there.
+    """
+    rounds, source = Rounds(ledger.datastore), _Source(ledger, cell_trace_keys(ledger))
+    spans = {span.round_index: span for span in rounds.spans(0, end)}
+    after = 0
+    for stored in rounds.read(0, end):
+        span = spans.get(stored.index)
+        if span is None:
+            yield TracedRound(stored.parsed, after, after, b"", ())
+        else:
+            yield TracedRound(
+                stored.parsed, after, span.trace.position, source.keys.padding_seed(stored.index), source.lines(span)
+            )
+            after = span.trace.position
+
+
+class _Source:
+    """Reads what is traced from the database."""
+
+    def __init__(self, ledger: Ledger, keys: TraceKeys) -> None:
+        self._feed = Feed(ledger.datastore)
+        self._views = StoredViews(ledger)
+        self.keys = keys
+
+    def lines(self, span: Span) -> list[Line]:
+        index, trace = span.round_index, span.trace
+        found: list[Line] = []
+        position = span.after
+        while position < trace.position:
+            rows = self._feed.read_feed(position, min(_PAGE, trace.position - position))
+            for row, folded in self._views.follow(rows):
+                for one in folded:
+                    entry = Entry(row.position, one.view["slot"], one.leaf_hash, b"", Kind.INPUT)
+                    kind = Kind.DECISION if _bit(trace.decided, len(found)) else Kind.INPUT
+                    found.append(
+                        Line(
+                            row.position,
+                            row.returned,
+                            *self._salts(index, len(found), entry),
+                            kind,
+                            one.leaf_hash,
+                            one.data,
+                        )
+                    )
+                position = row.position
+            if not rows:
+                raise VerificationError(f"round {index} covers the feed up to {trace.position}, which ends before")
+        self._views.flush()
+        last = closing(trace.position, trace.closing)
+        salts = self._salts(index, len(found), last)
+        return [*found, Line(trace.position, False, *salts, Kind.CLOSING, CLOSING_LEAF, trace.closing)]  # noqa: FBT003
+
+    def _salts(self, index: int, place: int, entry: Entry) -> tuple[bytes, bytes]:
+        return self.keys.order_salt(index, place), self.keys.entry_salt(index, entry.slot, entry.leaf_hash)
+
+
+def _bit(bits: bytes, number: int) -> bool:
+    return number // 8 < len(bits) and bool(bits[number // 8] >> (7 - number % 8) & 1)
