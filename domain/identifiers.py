@@ -185,6 +185,9 @@ def _uuid8(name: bytes) -> UUID:
     return UUID(int=value & ~(0xF << 76) & ~(0b11 << 62) | 0x8 << 76 | 0b10 << 62)
 
 
+DECIDER_STREAM = _uuid8(b"ledger decider stream v1\0")
+"""The stream of the platform log in which each batch of decisions begins."""
+
 ANCHOR_LOG = _uuid8(b"ledger anchor log v1\0")
 """The anchor log, as the keyring knows it. It is no log of the database: it has no slot, no tenant and no data key."""
 

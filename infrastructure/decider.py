@@ -1,26 +1,30 @@
-"""The decider: tails the feed, folds views, decides until nothing more can be decided, appends fenced by its epoch.
+"""The decider: follows the feed, decides until nothing more can be decided, appends in batches fenced by its epoch.
 
 Invariants:
-- State comes from the feed alone, own decisions included: what is folded here is what anybody folds who replays.
-- It is folded from views, stored ones as far as they go: a tenant whose key is gone changes nothing.
+- A batch is one transaction: `DecisionsMade` with the position up to which inputs were folded, then its decisions. They
+  are applied when they are decided; whoever replays decides them again there (infrastructure.conform.replay).
+- A batch that was not stored never happened: the state is made again, from the last one that is kept.
 - A deposed decider's batch fails as a whole (FencedError); it must stop.
-- A decision that lost a race (a stream moved on) is thrown away; the next fold decides anew.
+- State comes from views alone, kept ones as far as they go: a tenant whose key is gone changes nothing.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
 from uuid import UUID
 
-from domain.errors import ConflictError, UnavailableError
+from domain.errors import ConflictError, LedgerError, UnavailableError
 from domain.executions.events import RuntimeReset
-from domain.identifiers import PLATFORM_SLOT
+from domain.identifiers import DECIDER_STREAM, PLATFORM_SLOT
 from domain.message import Pending, Recorded
-from domain.platform.events import Ticked
+from domain.platform.events import DecisionsMade, Ticked
 from domain.scheduling.decide import next_act
 from domain.scheduling.state import Scheduling
 from domain.scheduling.tables import Decision
-from domain.scheduling.views import View
 from infrastructure.commands.context import load_context
 from infrastructure.commands.results import judge
+from infrastructure.conform.checkpoints import DECIDER, StateStore
+from infrastructure.conform.replay import DifferenceError, OvertakenError, Replay
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed
@@ -30,8 +34,18 @@ from infrastructure.stored_views import StoredViews
 Watcher = Callable[[Recorded], None]
 """Is told, in feed order, every event that came after the views which were stored when the decider began."""
 
-_MAX_ROUNDS = 100_000
+MOST_DECISIONS: Final = 256
+"""Decisions in one batch, unless one act alone has more."""
+MOST_MS: Final = 8.0
+"""How long a batch is collected before it is stored."""
+TICK_EVERY_MS: Final = 50
+
+_MAX_BATCHES = 1_000_000
 _PAGE = 500
+_KEEP_EVERY: Final = 10_000
+"""A state is kept after so many events at the earliest: folding and deciding so many takes about a second."""
+_KEEP_SHARE: Final = 10
+"""And after so many times as long as keeping it takes: that grows with what waits."""
 
 
 class Decider:
@@ -40,33 +54,39 @@ class Decider:
     Args:
         ledger: the ledger.
         watcher: is told every event after the stored views.
+        most_decisions: in one batch, unless one act alone has more.
     """
 
-    def __init__(self, ledger: Ledger, watcher: Watcher | None = None) -> None:
+    def __init__(self, ledger: Ledger, watcher: Watcher | None = None, *, most_decisions: int = MOST_DECISIONS) -> None:
         self._ledger = ledger
         self._feed = Feed(ledger.datastore)
+        self._states = StateStore(ledger)
         self.views = StoredViews(ledger)
         self._watcher = watcher
-        self._position = 0
-        self._slots: dict[UUID, int] = {}
+        self._most = most_decisions
         self._epoch: int | None = None
-        self.state = Scheduling()
+        self._logs: dict[int, UUID] = {}
+        self._lost = False  # whether the state holds decisions of which nobody knows that they are stored
+        self._position, self._told = 0, 0
+        self._since_kept, self._keep_from_s = 0, 0.0
+        self._ticked_ms: int | None = None
+        self._kept = self._states.newest(engine_digest(), last_position=self._feed.last_position())
+        self._replay = self._begun()
+
+    @property
+    def state(self) -> Scheduling:
+        """The scheduler's state as far as it was followed."""
+        return self._replay.state
 
     def catch_up(self) -> Scheduling:
-        """Fold everything that was committed, store its views, return the state."""
+        """Follow everything that was committed, store its views, return the state.
+
+        Raises:
+            DifferenceError: when stored decisions are not those that this engine makes.
+        """
         self._follow()
         self.views.flush()
         return self.state
-
-    def _follow(self) -> None:
-        while True:
-            rows = self._feed.read_feed(self._position, _PAGE)
-            for row, folded in self.views.follow(rows):
-                for view, recorded in folded:
-                    self._fold(row.log_id, view, recorded)
-                self._position = row.position
-            if len(rows) < _PAGE:
-                return
 
     def settle(self) -> int:
         """Decide until nothing more can be decided. Returns how many events were appended.
@@ -79,62 +99,146 @@ class Decider:
         self._follow()
         # What has come due while nobody decided comes first: nothing is placed after its time.
         appended = int(self._tick())
-        appended += self._decide()
-        while self._tick():
-            appended += 1 + self._decide()
-        self.views.flush()
-        return appended
-
-    def _decide(self) -> int:
-        appended = 0
-        for _ in range(_MAX_ROUNDS):
-            decisions = next_act(self.state, engine_digest())
-            if not decisions:
-                return appended
-            appended += self._append(_up_to_a_reset(decisions))
-            self._follow()
+        for _ in range(_MAX_BATCHES):
+            stored = self._decide(self._epoch)
+            if stored is None:
+                if not self._tick():
+                    self.views.flush()
+                    return appended
+                stored = 1
+            appended += stored
         raise UnavailableError("the decider doesn't come to rest; this is a fault of the program")
 
-    def _append(self, decisions: tuple[Decision, ...]) -> int:
-        logs = {slot: log_id for log_id, slot in self._slots.items()}
-        pending = [Pending(logs[item.slot], item.stream_id, item.version, item.event) for item in decisions]
+    def _decide(self, epoch: int) -> int | None:
+        """Decide and store one batch; return how many events were stored, None at rest."""
+        position, made = self._replay.position, self._decisions()
+        if not made:
+            return None
+        began = DecisionsMade(epoch=epoch, position=position, decisions=len(made), engine=engine_digest())
+        platform = self._ledger.platform().log_id
+        pending = [Pending(platform, DECIDER_STREAM, self._replay.batches, began)]
+        pending += [Pending(self._log_of(one.slot), one.stream_id, one.version, one.event) for one in made]
         guards: list[Guard] = []
-        last = decisions[-1].event
+        last = made[-1].event
         if isinstance(last, RuntimeReset):
             context = load_context(self._ledger, last.execution_id)
             pending += judge(self._ledger, self.state, context)
             guards = context.guards(self._ledger)
+        stored = self._store(pending, guards)
+        if stored:
+            self._lost = False
+            self._replay.committed(made, epoch)
+            self._keep()
+        self._follow()
+        return stored
+
+    def _decisions(self) -> list[Decision]:
+        """Decide up to the bounds of a batch. What ends with a reset is a batch of its own: it is judged with it."""
+        made: list[Decision] = []
+        until_s = time.monotonic() + MOST_MS / 1000
+        while len(made) < self._most:
+            act = next_act(self.state, engine_digest())
+            resets = [at for at, one in enumerate(act) if isinstance(one.event, RuntimeReset)]
+            if not act or (resets and made):
+                break
+            act = act[: resets[0] + 1] if resets else act
+            self._lost = True
+            self.state.apply(act)
+            made += act
+            if resets or time.monotonic() > until_s:
+                break
+        return made
+
+    def _store(self, pending: Sequence[Pending], guards: Sequence[Guard]) -> int:
+        """Append; return how many events were stored: none where something else was recorded first."""
         try:
-            return len(self._ledger.append(pending, epoch=self._epoch, guards=guards).recorded)
+            answer = self._ledger.append(pending, epoch=self._epoch, guards=guards)
         except FencedError:
             raise
         except ConflictError:
             return 0
+        self.views.remember(answer.recorded)
+        return len(answer.recorded)
 
     def _tick(self) -> bool:
         """Record that an instant has come which something waits for, if no other input carried time past it."""
-        due = self.state.due_ms()
-        if due is None or due <= self.state.now_ms or self._ledger.clock.now_ms() < due:
+        due, now_ms = self.state.due_ms(), self._ledger.clock.now_ms()
+        if due is None or due <= self.state.now_ms or now_ms < due:
+            return False
+        if self._ticked_ms is not None and now_ms < self._ticked_ms + TICK_EVERY_MS:
             return False
         platform = self._ledger.platform().log_id
         version = self.state.next_version(PLATFORM_SLOT, platform)
-        try:
-            self._ledger.append([Pending(platform, platform, version, Ticked(due_ms=due))], epoch=self._epoch)
-        except FencedError:
-            raise
-        except ConflictError:
-            pass  # another entry of the platform came first, and may have carried time past it
+        # A conflict is no loss: another entry of the platform came first, and may have carried time past it.
+        self._store([Pending(platform, platform, version, Ticked(due_ms=due))], ())
+        self._ticked_ms = now_ms
         self._follow()
         return True
 
-    def _fold(self, log_id: UUID, view: View, recorded: Recorded | None) -> None:
-        self._slots[log_id] = view["slot"]
-        self.state.fold(view)
-        if self._watcher is not None and recorded is not None:
-            self._watcher(recorded)
+    def _follow(self) -> None:
+        if self._lost:
+            self._begin_again()
+        try:
+            self._read()
+        except OvertakenError:
+            self._begin_again()
+            self._read()
+        except DifferenceError:
+            if self._kept is None:
+                raise
+            self._kept = None  # it may be the kept state that differs
+            self._begin_again()
+            self._read()
 
+    def _read(self) -> None:
+        while True:
+            rows = self._feed.read_feed(self._position, _PAGE)
+            for row, folded in self.views.follow(rows):
+                for one in folded:
+                    self._replay.take(row.position, one.view, returned=row.returned)
+                    if self._watcher is not None and one.recorded is not None and row.position > self._told:
+                        self._watcher(one.recorded)
+                self._since_kept += row.count
+                self._position = row.position
+                self._told = max(self._told, row.position)
+            if len(rows) < _PAGE:
+                break
+        self._replay.settle(self._position)
+        self._replay.drain()
 
-def _up_to_a_reset(decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
-    """Return the decisions up to the first reset. What follows it is judged with it; the rest is decided again."""
-    resets = [at for at, item in enumerate(decisions) if isinstance(item.event, RuntimeReset)]
-    return decisions[: resets[0] + 1] if resets else decisions
+    def _begin_again(self) -> None:
+        """Go back to the last state that is kept, and read on from there."""
+        self.views.flush()
+        if self._watcher is None:
+            self.views = StoredViews(self._ledger)
+        self._replay = self._begun()
+
+    def _begun(self) -> Replay:
+        replay = Replay(engine_digest())
+        if self._kept is not None:
+            try:
+                replay = Replay.resume(self._kept)
+            except (LedgerError, ValueError, LookupError, TypeError, AttributeError):
+                self._kept = None  # of another shape: the views give the state again
+        replay.after_batch = self._remember
+        self._position, self._since_kept, self._lost = replay.position, 0, False
+        return replay
+
+    def _keep(self) -> None:
+        """Keep the state as the batch left it that was just stored, now and then."""
+        if self._remember() and self._kept is not None:
+            self._states.put(DECIDER, self._kept)
+
+    def _remember(self) -> bool:
+        began_s = time.monotonic()
+        if self._since_kept < _KEEP_EVERY or began_s < self._keep_from_s:
+            return False
+        self._kept, self._since_kept = self._replay.keep(), 0
+        now_s = time.monotonic()
+        self._keep_from_s = now_s + _KEEP_SHARE * (now_s - began_s)
+        return True
+
+    def _log_of(self, slot: int) -> UUID:
+        if slot not in self._logs:
+            self._logs = {log.slot: log.log_id for log in self._ledger.logs()}
+        return self._logs[slot]

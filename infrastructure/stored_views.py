@@ -12,23 +12,31 @@ import hashlib
 import hmac
 import itertools
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import orjson
 
 from domain.errors import VerificationError
 from domain.message import Recorded, Sealed
-from domain.scheduling.views import View, view_bytes, view_of
+from domain.scheduling.views import View, view_bytes
+from infrastructure.conform.views import kept_view
 from infrastructure.keys.at_rest import AtRest
 from infrastructure.keys.stream_keys import DataKey
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import FeedRow
 from infrastructure.postgres.sealed_views import SealedView, SealedViews
 
-Folded = tuple[View, Recorded | None]
-"""A view, and the event where it was read from its entry."""
+
+class Folded(NamedTuple):
+    """A view with its bytes, the leaf hash of its entry, and the event where it was read from that."""
+
+    view: View
+    recorded: Recorded | None
+    data: bytes
+    leaf_hash: bytes
+
 
 _KEY = b"ledger view key v1\0"
 _CONTEXT = b"ledger view v1\0"
@@ -49,6 +57,7 @@ class StoredViews:
         self._ciphers: dict[UUID, AtRest] = {}
         self._stored = self._rows.position()
         self._made: list[SealedView] = []
+        self._known: dict[tuple[UUID, int], Recorded] = {}
         self._position = self._stored
 
     def follow(self, rows: Sequence[FeedRow]) -> Iterator[tuple[FeedRow, Sequence[Folded]]]:
@@ -81,6 +90,10 @@ class StoredViews:
             self._rows.put(self._made, self._position, durable=durable)
             self._made = []
 
+    def remember(self, recorded: Sequence[Recorded]) -> None:
+        """Take note of events that this process has just stored: they needn't be read back when they come."""
+        self._known |= {(one.log_id, one.leaf_index): one for one in recorded}
+
     def complete(self, log_id: UUID, size: int) -> bool:
         """Tell whether each of a log's first `size` entries has its stored view."""
         return self._rows.count(log_id, size) == size
@@ -89,24 +102,29 @@ class StoredViews:
         found = self._rows.read(log_id, first, last)
         if len(found) != last - first:
             raise VerificationError(f"views of the log {log_id} are missing between entries {first} and {last - 1}")
-        return [(self._opened(one), None) for one in found]
+        return [self._folded(one, None) for one in found]
 
     def _make(self, log_id: UUID, first: int, last: int) -> list[Folded]:
         slot = self._ledger.log(log_id).slot
         found: list[Folded] = []
-        for recorded in self._ledger.history(log_id, first=first, size=last):
+        for recorded in self._events(log_id, first, last):
             at = recorded.leaf_index
             kept = self._rows.read(log_id, at, at + 1) if isinstance(recorded.event, Sealed) else []
-            view = self._opened(kept[0]) if kept else view_of(recorded, slot)
-            found.append((view, recorded))
-            sealed = self._cipher(log_id).seal(_context(log_id, at, recorded.leaf_hash), view_bytes(view))
+            folded = self._folded(kept[0], recorded) if kept else _made(recorded, slot)
+            found.append(folded)
+            sealed = self._cipher(log_id).seal(_context(log_id, at, recorded.leaf_hash), folded.data)
             self._made.append(SealedView(log_id, at, sealed))
         return found
 
-    def _opened(self, one: SealedView) -> View:
+    def _events(self, log_id: UUID, first: int, last: int) -> Iterable[Recorded]:
+        known = [self._known.pop((log_id, index), None) for index in range(first, last)] if self._known else []
+        whole = [one for one in known if one is not None]
+        return whole if whole and len(whole) == last - first else self._ledger.history(log_id, first=first, size=last)
+
+    def _folded(self, one: SealedView, recorded: Recorded | None) -> Folded:
         context = _context(one.log_id, one.leaf_index, one.leaf_hash)
-        view: View = orjson.loads(self._cipher(one.log_id).open(context, one.sealed))
-        return view
+        data = self._cipher(one.log_id).open(context, one.sealed)
+        return Folded(orjson.loads(data), recorded, data, one.leaf_hash)
 
     def _cipher(self, log_id: UUID) -> AtRest:
         cipher = self._ciphers.get(log_id)
@@ -118,3 +136,8 @@ class StoredViews:
 
 def _context(log_id: UUID, leaf_index: int, leaf_hash: bytes) -> bytes:
     return _CONTEXT + log_id.bytes + struct.pack(">Q", leaf_index) + leaf_hash
+
+
+def _made(recorded: Recorded, slot: int) -> Folded:
+    view = kept_view(recorded, slot)
+    return Folded(view, recorded, view_bytes(view), recorded.leaf_hash)

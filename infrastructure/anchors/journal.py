@@ -1,6 +1,7 @@
 """What each round commits to, beside the database: a restored database has lost what its missing rounds committed to.
 
-One line for each round, JCS: {"at_ms", "round", "texts": {slot: text}} with the texts that changed.
+One line for each round, JCS: {"at_ms", "round", "texts": {slot: text}} with the texts that changed, and where the round
+has a trace "feed": up to which position of the feed it reaches, from where the one before ended.
 
 Invariants:
 - A line is durable before its round is. A crash in between leaves a line that no round has; the next try writes another
@@ -31,14 +32,15 @@ class Journal:
         self._directory = directory
         self._path = directory / "rounds.jsonl"
 
-    def write(self, round_index: int, at_ms: int, changed: Mapping[int, bytes]) -> None:
+    def write(self, round_index: int, at_ms: int, changed: Mapping[int, bytes], traced: int | None = None) -> None:
         """Add a line, durably.
 
         Raises:
             UnavailableError: when the disk refuses.
         """
         texts = {str(slot): text.decode() for slot, text in changed.items()}
-        line = canonical({"round": round_index, "at_ms": at_ms, "texts": texts})
+        feed = {} if traced is None else {"feed": traced}
+        line = canonical({"round": round_index, "at_ms": at_ms, "texts": texts, **feed})
         make_private_directory(self._directory)
         try:
             new = not self._path.exists()

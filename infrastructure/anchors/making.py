@@ -58,6 +58,7 @@ def draft_round(
     *,
     highest_slot: int,
     tell: Tell,
+    trace: Callable[[int], tuple[bytes, int] | None] = lambda _round: None,
 ) -> Draft:
     """Return the next round.
 
@@ -68,17 +69,20 @@ def draft_round(
         published: what is published now.
         highest_slot: the highest slot that was given to a log.
         tell: is told where the earlier text stays.
+        trace: gives a round's trace root, and up to which position of the feed it reaches; None where there is none.
     """
     changed = {slot: text for slot, text in published.items() if _follows(slot, committed.get(slot), text, tell)}
     before = 0 if newest is None else newest.parsed.slots
+    index = 0 if newest is None else newest.index + 1
+    root, traced = trace(index) or (EMPTY_ROOT, None)
     made = AnchorRound(
         keys,
-        0 if newest is None else newest.index + 1,
+        index,
         {**committed, **changed},
         slots=slots_for(max((highest_slot, *committed, *changed)), before),
-        trace_root=EMPTY_ROOT,
+        trace_root=root,
     )
-    return Draft(made.entry.to_bytes(), changed)
+    return Draft(made.entry.to_bytes(), changed, traced)
 
 
 def _follows(slot: int, before: bytes | None, text: bytes, tell: Tell) -> bool:

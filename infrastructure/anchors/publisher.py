@@ -7,6 +7,7 @@ Invariants:
 - One turn at a time in a data directory (a lock), one round at a time in a database (another): rounds are dense, and
   one cadence holds however many processes keep it.
 - Nothing is appended to an anchor log that is frozen, or whose stored rounds don't give the floor's root.
+- What can't be traced stops no round: it is made with the empty trace root, and what it left out is traced by the next.
 - A witness that is down, slow or wrong stops no round. One that says that it knows a larger tree freezes the log. What
   it said is kept, as is what one said that finds our tree inconsistent.
 """
@@ -14,7 +15,7 @@ Invariants:
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from domain.errors import UnavailableError
+from domain.errors import LedgerError, UnavailableError
 from domain.time import SECOND_MS
 from domain.transparency.anchor_slots import SlotKeys
 from domain.transparency.checkpoint import Checkpoint
@@ -26,6 +27,7 @@ from infrastructure.anchors.making import Tell, draft_round, published_texts
 from infrastructure.anchors.places import anchor_tiles, anchors_locked, journal_of
 from infrastructure.anchors.rounds import Draft, Round, Rounds
 from infrastructure.anchors.witnesses import TIMEOUT_S, Answered, ask, configured, merged
+from infrastructure.conform.tracing import Tracer
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.records import FrozenLogError
 from infrastructure.publish.places import floors_of, tiles_of
@@ -97,6 +99,7 @@ class AnchorPublisher:
         self._floors = floors_of(self.ledger)
         self._tiles = anchor_tiles(self.ledger, self._signer.name)
         self._journal = journal_of(self.ledger)
+        self._tracer: Tracer | None = None
         self._keys = SlotKeys(self.ledger.keyring.platform_secrets().anchor)
 
     def turn(self, *, every_ms: int = 0) -> Turn:
@@ -117,14 +120,27 @@ class AnchorPublisher:
             texts = published_texts(logs, lambda log: tiles_of(self.ledger, log), self.tell)
             highest = max((log.slot for log in logs), default=0)
 
-            def due(newest: Round | None, committed: Mapping[int, bytes]) -> Draft | None:
+            tracer, reached = self._followed(), list[int | None]()
+
+            def due(newest: Round | None, committed: Mapping[int, bytes], traced: int) -> Draft | None:
                 if newest is not None and 0 <= at_ms - newest.at_ms < every_ms:
                     return None
-                draft = draft_round(self._keys, newest, committed, texts, highest_slot=highest, tell=self.tell)
-                self._journal.write(0 if newest is None else newest.index + 1, at_ms, draft.changed)
+                draft = draft_round(
+                    self._keys,
+                    newest,
+                    committed,
+                    texts,
+                    highest_slot=highest,
+                    tell=self.tell,
+                    trace=lambda index: None if tracer is None else tracer.trace(index, traced),
+                )
+                self._journal.write(0 if newest is None else newest.index + 1, at_ms, draft.changed, draft.traced)
+                reached.append(draft.traced)
                 return draft
 
             made = self._rounds.append(due, at_ms)
+            if made is not None and tracer is not None and reached[-1] is not None:
+                tracer.keep()
             published = publish_tree(
                 AnchorSource(self._rounds, self._signer.name),
                 self._signer,
@@ -143,6 +159,19 @@ class AnchorPublisher:
             return every_ms
         passed = every_ms if newest is None else self.ledger.clock.now_ms() - newest.at_ms
         return max(0, every_ms - passed) if passed >= 0 else 0
+
+    def _followed(self) -> Tracer | None:
+        """Take in what the next round's trace covers; None where that can't be traced: the round is made without."""
+        try:
+            if self._tracer is None:
+                self._tracer = Tracer(self.ledger)
+            self._tracer.follow(self._rounds.traced())
+        except UnavailableError:
+            raise
+        except LedgerError as error:
+            self.tell(f"rounds are made without a trace: {error}")
+            return None
+        return self._tracer
 
     def _check_floor(self) -> None:
         """Refuse to append to rounds that are not those that were signed [a restored database makes them anew]."""

@@ -48,14 +48,18 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the next round will hold: its entry, and the texts of the slots that changed."""
+    """What the next round will hold: its entry, and the texts of the slots that changed.
+
+    `traced`: up to which position of the feed its trace reaches; None for a round without a trace.
+    """
 
     entry: bytes
     changed: Mapping[int, bytes]
+    traced: int | None = None
 
 
-Make = Callable[["Round | None", Mapping[int, bytes]], Draft | None]
-"""`make(newest round, text by slot as of it)`: the next round, or None where none is due."""
+Make = Callable[["Round | None", Mapping[int, bytes], int], Draft | None]
+"""`make(newest round, text by slot as of it, up to which feed position is traced)`: the next round, or None."""
 
 
 class Rounds(Reader):
@@ -87,7 +91,9 @@ class Rounds(Reader):
                 if newest is not None:
                     cursor.execute(_ANCHORS["texts"], {"round": newest.index})
                     texts = {found["slot"]: bytes(found["text"]) for found in cursor.fetchall()}
-                draft = make(newest, texts)
+                cursor.execute(_ANCHORS["traced"])
+                traced = cursor.fetchone()
+                draft = make(newest, texts, 0 if traced is None else traced["position"])
                 if draft is None:
                     return None
                 before = Frontier.empty() if newest is None else newest.frontier
@@ -97,6 +103,8 @@ class Rounds(Reader):
                 changed = sorted(draft.changed.items())
                 columns = {"slots": bigints([slot for slot, _ in changed]), "texts": byteas([t for _, t in changed])}
                 cursor.execute(_ANCHORS["add_changes"], {"round": made.index, **columns})
+                if draft.traced is not None:
+                    cursor.execute(_ANCHORS["add_trace"], {"round": made.index, "position": draft.traced})
         except IntegrityError:
             raise ConflictError("this round was made by somebody else meanwhile; try again") from None
         return made
@@ -125,6 +133,18 @@ class Rounds(Reader):
         for start in range(first, end, _PAGE):
             for row in self._anchors("rounds", first=start, end=min(start + _PAGE, end)):
                 yield _round(*row)
+
+    def traced(self) -> int:
+        """Return up to which position of the feed the rounds' traces reach."""
+        return int(self._anchors("traced")[0][0])
+
+    def spans(self, first: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Yield (round, after, up to) of the rounds from `first`, without `end`, that have a trace: its positions."""
+        after = int(self._anchors("traced_before", round=first)[0][0])
+        for start in range(first, end, _PAGE):
+            for index, position in self._anchors("traces", first=start, end=min(start + _PAGE, end)):
+                yield index, after, position
+                after = position
 
     def texts(self, round_index: int) -> dict[int, bytes]:
         """Return what the slots are committed to as of a round; a slot that isn't there is committed empty."""

@@ -118,7 +118,7 @@ class _Restored:
         self.noted_ms = lines[-1][0] if lines else at_ms
         self.known = False
 
-    def draft(self, newest: Round | None, committed: Mapping[int, bytes]) -> Draft:
+    def draft(self, newest: Round | None, committed: Mapping[int, bytes], _traced: int) -> Draft:
         if self._parsed.round_index != (0 if newest is None else newest.index + 1):
             raise VerificationError("somebody else writes rounds just now; stop it, then thaw again")
         for _, changed in [*self._lines, (0, {})]:

@@ -18,11 +18,11 @@ from domain.clauses.decisions import deprecation_claims, registration_claims
 from domain.clauses.events import ClauseDeprecated, ClauseRegistered
 from domain.errors import VerificationError
 from domain.hashing import sha256_hex
-from domain.identifiers import clause_stream, erasure_stream, node_stream, stream_of
+from domain.identifiers import DECIDER_STREAM, clause_stream, erasure_stream, node_stream, stream_of
 from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
 from domain.nodes.events import NodeDrained, NodeEnrolled
-from domain.platform.events import KeyDestroyed
+from domain.platform.events import DecisionsMade, KeyDestroyed
 from domain.statements import GOVERNANCE, REPORT, require_claims
 from domain.workloads.events import ClauseVerified, CredentialChecked
 from infrastructure.audit import ended, executions, governance, results, workloads
@@ -209,6 +209,10 @@ def _judge(known: Known, recorded: Recorded) -> None:
         case KeyDestroyed():
             if not known.platform or recorded.version:
                 raise VerificationError("the end of a tenant's keys is told in the platform log, once")
+        case DecisionsMade():
+            if not known.platform:
+                raise VerificationError("batches of decisions begin in the platform log")
+            known.elsewhere["batches of decisions (audit conform decides them again)"] += 1
         case _ if recorded.stream_id == known.own_stream:
             governance.govern(known, recorded)
         case _ if "execution_id" in fields_of(type(event)):
@@ -249,6 +253,7 @@ _HOMES: dict[type[Event], Callable[[Any], UUID]] = {
     NodeEnrolled: lambda event: node_stream(event.facts.node),
     NodeDrained: lambda event: node_stream(event.node),
     KeyDestroyed: lambda event: erasure_stream(event.slot),
+    DecisionsMade: lambda _: DECIDER_STREAM,
     ClauseRegistered: lambda event: clause_stream(event.metadata.clause_id),
     ClauseDeprecated: lambda event: clause_stream(event.clause_id),
 }

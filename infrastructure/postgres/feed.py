@@ -27,12 +27,16 @@ _ROWS = 500
 
 @dataclass(frozen=True)
 class FeedRow:
-    """One commit's share in one log: the leaves from `first_index` on, `count` of them."""
+    """One commit's share in one log: the leaves from `first_index` on, `count` of them.
+
+    `returned`: it was brought back after a restore, and did not lie at this position before.
+    """
 
     position: int
     log_id: UUID
     first_index: int
     count: int
+    returned: bool = False
 
 
 class Feed(Reader):

@@ -36,8 +36,11 @@ _FEED_PAGE = 10_000
 class Import:
     """One import under way. Made by `importing`."""
 
-    def __init__(self, connection: Connection[DictRow], heads: Mapping[UUID, Frontier]) -> None:
+    def __init__(
+        self, connection: Connection[DictRow], heads: Mapping[UUID, Frontier], *, returning: bool = False
+    ) -> None:
         self._connection = connection
+        self._returning = returning
         self._runs: list[tuple[UUID, int, int]] = []
         self.heads = dict(heads)
 
@@ -103,6 +106,8 @@ class Import:
         row = cursor.execute(_QUERIES["take_positions"], counted).fetchone()
         assert row is not None  # noqa: S101 - the table has one row, which cannot be removed
         position, notification_id = row
+        if self._returning:
+            self._execute("note_returned", {"first": position + 1, "last": position + len(self._runs)})
         for at in range(0, len(self._runs), _FEED_PAGE):
             page = self._runs[at : at + _FEED_PAGE]
             ids: list[int] = []
@@ -140,7 +145,7 @@ def importing(datastore: LedgerDatastore, log_ids: Iterable[UUID], *, thawing: b
     """
     try:
         with translated(), datastore.appends.get_connection() as connection, connection.transaction():
-            found = Import(connection, _locked(connection, sorted(log_ids), thawing=thawing))
+            found = Import(connection, _locked(connection, sorted(log_ids), thawing=thawing), returning=thawing)
             yield found
             found.finish()
     except IntegrityError:

@@ -45,7 +45,7 @@ def silent(_line: str) -> None:
 
 
 def adding(published: dict[int, bytes], highest: int = 0, tell: Callable[[str], None] = silent) -> Callable[..., Draft]:
-    return lambda newest, texts: draft_round(KEYS, newest, texts, published, highest_slot=highest, tell=tell)
+    return lambda newest, texts, _: draft_round(KEYS, newest, texts, published, highest_slot=highest, tell=tell)
 
 
 def opened_as(rounds: Rounds, slot: int, wanted: RoundRange | None = None) -> list[bytes]:
@@ -121,7 +121,7 @@ def test_many_who_make_rounds_at_once_make_each_round_once(datastore: LedgerData
 
 def test_where_none_is_due_nothing_is_written(datastore: LedgerDatastore) -> None:
     rounds = Rounds(datastore)
-    assert rounds.append(lambda _newest, _texts: None, 1) is None
+    assert rounds.append(lambda _newest, _texts, _traced: None, 1) is None
     assert rounds.newest() is None
     assert rounds.frontier() == Frontier.empty()
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from domain.bounds import Bounds
 from domain.clauses.events import ClauseMetadata
+from domain.identifiers import DECIDER_STREAM
 from domain.message import Event, Recorded
 from domain.policies.facts import NodeFacts
 from domain.policies.kinds import Policy
@@ -234,9 +235,13 @@ class Cell:
         return {log.origin: self.ledger.head(log.log_id).size for log in self.ledger.logs()}
 
     def entries(self, *, without: Member | None = None) -> dict[str, list[bytes]]:
-        """Return every stored byte of every log, but for one."""
+        """Return every stored byte of every log, but for one, and but for the marks of the decider's batches."""
         return {
-            log.origin: [stored.entry for stored in self.ledger.recorder.every_entry(log.log_id)]
+            log.origin: [
+                stored.entry
+                for stored in self.ledger.recorder.every_entry(log.log_id)
+                if stored.stream_id != DECIDER_STREAM
+            ]
             for log in self.ledger.logs()
             if without is None or log.log_id != without.log_id
         }

@@ -10,16 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
+from domain.canonical import canonical
 from domain.errors import VerificationError
 from domain.message import Recorded
 from domain.scheduling.state import Scheduling
-from domain.scheduling.views import view_of
 from infrastructure import stored_views
+from infrastructure.conform.replay import Replay
+from infrastructure.conform.views import kept_view
 from infrastructure.decider import Decider
+from infrastructure.engine_digest import engine_digest
 from infrastructure.ids import SeededIds
 from infrastructure.ledger import Ledger, open_ledger
 from infrastructure.postgres.cluster import SUPERUSER
-from infrastructure.postgres.feed import Feed
+from infrastructure.postgres.feed import Feed, FeedRow
 from infrastructure.postgres.sealed_views import SealedViews
 from tests.commands.cell import ENTROPY, FLOWS, THRESHOLD, Cell, MakeCell
 from tests.commands.driver import Driver
@@ -37,18 +40,20 @@ def restarted(cell: Cell) -> Iterator[Ledger]:
 
 
 def from_entries(cell: Cell) -> Scheduling:
-    """Fold the whole cell from its entries, in feed order, without a stored view."""
-    state = Scheduling()
-    for recorded, slot in fed(cell):
-        state.fold(view_of(recorded, slot))
-    return state
+    """Fold and decide the whole cell again from its entries, in feed order, without a stored view."""
+    replay, last = Replay(engine_digest()), 0
+    for row, recorded, slot in fed(cell):
+        last = row.position
+        replay.take(last, kept_view(recorded, slot))
+    replay.settle(last)
+    return replay.state
 
 
-def fed(cell: Cell) -> Iterator[tuple[Recorded, int]]:
+def fed(cell: Cell) -> Iterator[tuple[FeedRow, Recorded, int]]:
     for row in Feed(cell.ledger.datastore).read_feed(0, 100_000):
         slot = cell.ledger.log(row.log_id).slot
         for recorded in cell.ledger.history(row.log_id, first=row.first_index, size=row.first_index + row.count):
-            yield recorded, slot
+            yield row, recorded, slot
 
 
 def live(cell: Cell, steps: list[str]) -> None:
@@ -93,16 +98,18 @@ def test_state_from_views_is_state_from_entries_at_every_prefix(make_cell: MakeC
     cell.decider.catch_up()
     with restarted(cell) as ledger:
         views = stored_views.StoredViews(ledger)
-        one, other = Scheduling(), Scheduling()
+        one, other = Replay(engine_digest()), Replay(engine_digest())
         followed = views.follow(Feed(ledger.datastore).read_feed(0, 100_000))
         folded = itertools.chain.from_iterable(found for _, found in followed)
-        for (recorded, slot), (view, read) in zip(fed(cell), folded, strict=True):
+        for (row, recorded, slot), (view, read, data, leaf_hash) in zip(fed(cell), folded, strict=True):
             assert read is None, "it came from the stored view"
-            assert view == view_of(recorded, slot)
-            one.fold(view)
-            other.fold(view_of(recorded, slot))
-            assert one.digest() == other.digest()
-        assert one.digest() == cell.decider.state.digest()
+            assert view == kept_view(recorded, slot)
+            assert (data, leaf_hash) == (canonical(view), recorded.leaf_hash)
+            one.take(row.position, view)
+            other.take(row.position, kept_view(recorded, slot))
+            assert one.state.digest() == other.state.digest()
+        one.settle(row.position)
+        assert one.state.digest() == cell.decider.state.digest()
 
 
 def test_what_lies_beyond_the_stored_views_is_read_from_entries_and_told(make_cell: MakeCell) -> None:

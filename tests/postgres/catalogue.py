@@ -17,6 +17,7 @@ CELL_TABLES = {
     "schema_migrations", "logs", "feed", "feed_counter", "decider_epoch", "feed_channel",
     "publications", "key_notes", "sealed_views", "sealed_views_position", "plain_read_models",
     "anchor_rounds", "anchored_checkpoints", "anchor_checkpoints", "anchor_disputes", "anchor_witnesses",
+    "scheduler_checkpoints", "anchor_traces", "feed_returned",
 }  # fmt: skip
 """Tables of the whole cell: never a grant to ledger_tenant."""
 
@@ -63,6 +64,10 @@ anchor_witnesses      ledger_cell    SELECT INSERT UPDATE
 sealed_views    ledger_cell    SELECT INSERT
 sealed_views_position  ledger_cell  SELECT UPDATE(position)
 plain_read_models  ledger_cell  SELECT
+scheduler_checkpoints  ledger_cell    SELECT INSERT DELETE
+anchor_traces          ledger_cell    SELECT INSERT
+feed_returned          ledger_cell    SELECT
+feed_returned          ledger_append  INSERT
 bound_tenant()  ledger_tenant  EXECUTE
 """
 

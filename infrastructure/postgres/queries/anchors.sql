@@ -8,6 +8,21 @@ SELECT pg_advisory_xact_lock(%(lock)b);
 -- The last round.
 SELECT round, entry, frontier, at_ms FROM ledger.anchor_rounds ORDER BY round DESC LIMIT 1;
 
+-- name: traced
+-- Up to which position of the feed the traces of all rounds reach.
+SELECT coalesce(max(position), 0) AS position FROM ledger.anchor_traces;
+
+-- name: traces
+-- What the traces of rounds from first, without the one at end, reach to; before each round the one before it.
+SELECT round, position FROM ledger.anchor_traces WHERE round >= %(first)b AND round < %(end)b ORDER BY round;
+
+-- name: traced_before
+-- Up to which position the traces of all rounds before one reach.
+SELECT coalesce(max(position), 0) FROM ledger.anchor_traces WHERE round < %(round)b;
+
+-- name: add_trace
+INSERT INTO ledger.anchor_traces (round, position) VALUES (%(round)b, %(position)b);
+
 -- name: one
 SELECT round, entry, frontier, at_ms FROM ledger.anchor_rounds WHERE round = %(round)b;
 

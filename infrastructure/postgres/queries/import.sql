@@ -45,3 +45,7 @@ RETURNING last_position - %(rows)s::bigint, last_notification_id - %(events)s::b
 INSERT INTO ledger.feed (position, log_id, first_index, count, first_notification_id)
 SELECT * FROM unnest(
     %(positions)b::bigint[], %(log_ids)b::uuid[], %(first_indices)b::bigint[], %(counts)b::bigint[], %(ids)b::bigint[]);
+
+-- name: note_returned
+-- Remembers that these rows lay at other positions before.
+INSERT INTO ledger.feed_returned (first_position, last_position) VALUES (%(first)s, %(last)s);

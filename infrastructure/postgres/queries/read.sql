@@ -102,8 +102,10 @@ LIMIT %(limit)s;
 SELECT last_notification_id FROM ledger.feed_counter;
 
 -- name: feed
--- The feed after a position, in order.
-SELECT position, log_id, first_index, count FROM ledger.feed WHERE position > %(after)s ORDER BY position LIMIT %(limit)s;
+-- The feed after a position, in order, and of each row whether it came back after a restore.
+SELECT position, log_id, first_index, count,
+       EXISTS (SELECT FROM ledger.feed_returned AS back WHERE position BETWEEN back.first_position AND back.last_position)
+FROM ledger.feed WHERE position > %(after)s ORDER BY position LIMIT %(limit)s;
 
 -- name: last_position
 -- The last feed position that was given out; 0 before the first.

@@ -1,0 +1,1 @@
+"""Conformance: decisions made again from views, by whoever restarts, replays or audits."""
