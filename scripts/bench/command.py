@@ -19,9 +19,12 @@ from scripts.bench.benchmark import ALL, Benchmark, Measured, Options, together
 from scripts.bench.growth.benchmark import GROWTH
 from scripts.bench.proofs.benchmark import PROOFS
 from scripts.bench.report import as_json, print_table
+from scripts.bench.schedule.benchmark import SCHEDULE, kueue_alone
 
-BENCHMARKS: Mapping[str, Benchmark] = {benchmark.name: benchmark for benchmark in (APPEND, PROOFS, AUDIT, GROWTH)}
-"""The closed list, by what stands before the dot of their metrics' ids."""
+BENCHMARKS: Mapping[str, Benchmark] = {
+    benchmark.name: benchmark for benchmark in (APPEND, PROOFS, AUDIT, GROWTH, SCHEDULE)
+}
+"""The closed list, by what stands before the dot of their metrics' ids (`kueue` is part of `schedule`)."""
 
 GOOD, WRONG, USAGE, UNAVAILABLE = 0, 1, 64, 69
 
@@ -39,6 +42,10 @@ def main(arguments: Sequence[str], benchmarks: Mapping[str, Benchmark] = BENCHMA
         parser.error(f"there is no benchmark {given.name[:80]!a}; there are: {', '.join(benchmarks)}, {ALL}")
     if given.directory is not None and not given.directory.is_dir():
         parser.error("--dir names no directory")
+    if given.kueue is not None:
+        if benchmark is not SCHEDULE:
+            parser.error("--kueue belongs to the benchmark schedule")
+        benchmark = kueue_alone(given.kueue)
     try:
         measured = benchmark.run(Options(quick=given.quick, directory=given.directory, say=_say))
     except UnavailableError as error:
@@ -72,6 +79,9 @@ def _parser(benchmarks: Mapping[str, Benchmark]) -> argparse.ArgumentParser:
         "--dir", dest="directory", type=Path, metavar="DIR",
         help="make the database below this directory, on the disk to measure (default: the temporary directory)",
     )  # fmt: skip
+    parser.add_argument(
+        "--kueue", type=Path, metavar="FILE", help="schedule: run this generator's file alone (*-generator.yaml)"
+    )
     return parser
 
 

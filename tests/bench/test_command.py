@@ -104,7 +104,7 @@ def test_an_unknown_name_exits_64_and_says_which_exist(capsys: pytest.CaptureFix
         main(["\x1b[31mnope"])
     assert refused.value.code == 64
     said = capsys.readouterr().err
-    assert "there are: append, proofs, audit, growth, all" in said
+    assert "there are: append, proofs, audit, growth, schedule, all" in said
     assert "\x1b" not in said
 
 
@@ -166,10 +166,11 @@ def test_a_run_that_leaves_out_a_metric_is_refused() -> None:
 
 
 def test_the_list_is_closed_and_named_by_what_stands_before_the_dot() -> None:
-    assert list(BENCHMARKS) == ["append", "proofs", "audit", "growth"]
+    assert list(BENCHMARKS) == ["append", "proofs", "audit", "growth", "schedule"]
     for name, benchmark in BENCHMARKS.items():
         assert benchmark.name == name
-        assert all(metric.id.startswith(f"{name}.") for metric in benchmark.metrics)
+        prefixes = ("schedule.", "kueue.") if name == "schedule" else (f"{name}.",)
+        assert all(metric.id.startswith(prefixes) for metric in benchmark.metrics)
 
 
 def test_the_floors_of_append_are_those_of_the_requirements() -> None:
