@@ -116,7 +116,8 @@ class Decider:
     def _overdue(self) -> int:
         """Let what has come due while nobody decided come first, so that nothing is placed after its time."""
         oldest_ms = self._replay.oldest_ms
-        if oldest_ms is not None and oldest_ms >= self._ledger.clock.now_ms() - STALE_MS:
+        fresh = oldest_ms is not None and oldest_ms >= self._ledger.clock.now_ms() - STALE_MS
+        if fresh and not self._replay.unsure:
             return 0
         self._follow(together=True)
         ticked = self._tick()

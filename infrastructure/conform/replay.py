@@ -76,6 +76,8 @@ class Replay:
         redecided: how many decisions were made again and found equal.
         foreign: how many were made by other engines, which are taken as they came, by engine.
         together: of the feed, up to which inputs were folded since the last batch without deciding between them.
+        unsure: whether decisions that can't be made again here may stand among what is not folded yet: it is folded
+            together before anything is decided.
         returned: how many batches were brought back after a restore, and are taken as they came.
         after_batch: is called when a batch was decided again, before anything after it is folded.
     """
@@ -89,6 +91,7 @@ class Replay:
     foreign: dict[str, int] = field(default_factory=dict)
     returned: int = 0
     together: int = 0
+    unsure: bool = False
 
     def __post_init__(self) -> None:
         self._pending: deque[_Pending] = deque()
@@ -180,7 +183,7 @@ class Replay:
         """Take note of a batch that the caller decided on this state, applied to it and stored, before it is read."""
         self._own.add(self.batches)
         self.batches, self.epoch = self.batches + 1, epoch
-        self._judged, self.together = True, 0
+        self._judged, self.unsure, self.together = True, False, 0
         self._expected |= {(one.slot, str(one.stream_id), one.version): one for one in made}
 
     def drain(self) -> list[Kind]:
@@ -209,7 +212,7 @@ class Replay:
             self._believe(batch)
 
     def _take_returned(self, one: _Pending) -> None:
-        self._judged = False
+        self._judged, self.unsure = False, True
         if one.view["kind"] != "decided":
             self._pending.append(one)
             return
@@ -223,7 +226,7 @@ class Replay:
             raise OvertakenError(f"{_where(batch)} rests on position {rests_on}, but more was folded before it")
         if together > self.position:
             self._fold(together)
-        self._judged = True
+        self._judged, self.unsure = True, False
         made: list[Decision] = []
         while True:
             act = next_act(self.state, self.engine)[: count - len(made)] if len(made) < count else ()
@@ -247,7 +250,7 @@ class Replay:
 
     def _believe(self, batch: _Pending) -> None:
         """Fold what is there, and from now on the batch's decisions too, where they stand."""
-        self._judged = False
+        self._judged, self.unsure = False, True
         self._fold(batch.position)
         self.position, self.together = batch.position, 0
         engine = batch.view["engine"]
