@@ -70,7 +70,7 @@ class Decider:
         self._position, self._told = 0, 0
         self._since_kept, self._keep_from_s = 0, 0.0
         self._ticked_ms: int | None = None
-        self._kept = self._states.newest(engine_digest(), last_position=self._feed.last_position())
+        self._kept = self._states.newest(engine_digest(), last_position=self.views.stored)
         self._replay = self._begun()
 
     @property
@@ -227,6 +227,7 @@ class Decider:
     def _keep(self) -> None:
         """Keep the state as the batch left it that was just stored, now and then."""
         if self._remember() and self._kept is not None:
+            self.views.flush()  # who goes on from this state makes no views of what came before it
             self._states.put(DECIDER, self._kept)
 
     def _remember(self) -> bool:

@@ -54,7 +54,7 @@ def lived(cell: Cell) -> None:
         cell.place(other)
     turn(cell)
     Driver(cell, execution).whole()
-    for execution in cell.decider.catch_up().live:
+    for execution in list(cell.decider.catch_up().live):
         Driver(cell, execution).fail()
     cell.settle()
     turn(cell)
@@ -87,7 +87,7 @@ def test_a_package_conforms_and_says_which_rounds_with_which_engine(audited: tup
     outside = Expected(keys=anchor_signer(cell.ledger).verifier_keys())
     report, found = conform_package(package, outside)
     assert (report.runs, report.untraced, report.engine) == ([(0, 4)], [], engine_digest())
-    assert report.redecided > 8
+    assert report.redecided >= 8
     assert report.complete
     assert found.authentic
     assert report.entries == sum(cell.sizes().values())
