@@ -88,6 +88,10 @@ class Decider:
         self.views.flush()
         return self.state
 
+    def retire(self) -> None:
+        """Give the epoch up: whoever settles again takes a new one, and deposes whoever decides by then."""
+        self._epoch = None
+
     def settle(self) -> int:
         """Decide until nothing more can be decided. Returns how many events were appended.
 
