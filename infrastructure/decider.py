@@ -73,7 +73,7 @@ class Decider:
         self._position, self._told = 0, 0
         self._since_kept, self._keep_from_s = 0, 0.0
         self._ticked_ms: int | None = None
-        self._kept = self._states.newest(engine_digest(), last_position=self._feed.last_position())
+        self._kept = self._states.newest(engine_digest(), last_position=self.views.stored)
         self._replay = self._begun()
 
     @property
@@ -91,6 +91,10 @@ class Decider:
         self._replay.drain()
         self.views.flush()
         return self.state
+
+    def retire(self) -> None:
+        """Give the epoch up: whoever settles again takes a new one, and deposes whoever decides by then."""
+        self._epoch = None
 
     def settle(self) -> int:
         """Decide until nothing more can be decided. Returns how many events were appended.
@@ -247,6 +251,7 @@ class Decider:
     def _keep(self) -> None:
         """Keep the state as the batch left it that was just stored, now and then."""
         if self._remember() and self._kept is not None:
+            self.views.flush()  # who goes on from this state makes no views of what came before it
             self._states.put(DECIDER, self._kept)
 
     def _remember(self) -> bool:

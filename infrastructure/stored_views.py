@@ -60,6 +60,11 @@ class StoredViews:
         self._known: dict[tuple[UUID, int], Recorded] = {}
         self._position = self._stored
 
+    @property
+    def stored(self) -> int:
+        """Return up to which position of the feed there were views when this began: who goes on must begin there."""
+        return self._stored
+
     def follow(self, rows: Sequence[FeedRow]) -> Iterator[tuple[FeedRow, Sequence[Folded]]]:
         """Yield each row of the feed with what is to be folded for it. Rows of one log in a row are read together.
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from domain.errors import LedgerError
 from domain.message import Recorded
 from infrastructure.decider import Decider
+from infrastructure.deciding import LEASE
 from infrastructure.heartbeat import Heartbeat
 from infrastructure.keys import wallet as wallets
 from infrastructure.keys.private_files import locked
 from infrastructure.ledger import Ledger
 from infrastructure.node_agent import NodeAgent
+from infrastructure.postgres.leases import Leases
 from infrastructure.projector import Projector
 from infrastructure.rotation import rotate_what_is_due
 from infrastructure.runtime.pool import KeepPool
@@ -57,14 +59,23 @@ def work(
         FencedError: when another decider has taken over.
         UnknownError: when a node's wallet is not where it was.
     """
-    with locked(data_dir / _LOCK):
-        done = _work(ledger, data_dir, Decider(ledger, watcher), trouble)
+    with locked(data_dir / _LOCK), Leases(ledger.datastore) as leases:
+        # Where a standing decider is at work, this only executes what that one places.
+        decides = leases.take(LEASE)
+        decider = Decider(ledger, watcher)
+        done = _work(ledger, data_dir, decider, trouble, decider.settle if decides else decider.catch_up)
     rotate_what_is_due(ledger)
     Projector(ledger).catch_up()
     return done
 
 
-def _work(ledger: Ledger, data_dir: Path, decider: Decider, trouble: Callable[[str], None] | None) -> int:
+def _work(
+    ledger: Ledger,
+    data_dir: Path,
+    decider: Decider,
+    trouble: Callable[[str], None] | None,
+    settle: Callable[[], object],
+) -> int:
     nodes = {name: wallets.load(path) for name, path in local_nodes(data_dir).items()}
     done, failed = 0, set[tuple[str, str]]()
     with ExitStack() as stack:
@@ -72,7 +83,7 @@ def _work(ledger: Ledger, data_dir: Path, decider: Decider, trouble: Callable[[s
         agents = {name: NodeAgent(ledger, wallet, keeps) for name, wallet in nodes.items()}
         heartbeat = stack.enter_context(Heartbeat(agents, decider.catch_up(), trouble))  # first of all: they are alive
         while True:
-            decider.settle()
+            settle()
             heartbeat.note(decider.state)
             ready = sorted(
                 (live.phase == "reserved", execution, live.node)

@@ -51,7 +51,7 @@ class StateStore:
         Args:
             name: whose.
             engine: digest of the engine that goes on.
-            last_position: of the feed: a state cannot be newer.
+            last_position: of the feed, up to which there are views: a state that is newer is not gone on from.
         """
         try:
             sealed = self._rows.read(name)

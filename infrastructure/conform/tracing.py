@@ -185,7 +185,8 @@ class Tracer:
         ]  # fmt: skip
 
     def _begin(self, traced: int) -> None:
-        engine, last = engine_digest(), self._feed.last_position()
+        self._views = StoredViews(self._ledger)
+        engine, last = engine_digest(), self._views.stored
         known = [self._states.get(name, engine, last_position=min(last, traced)) for name in (DECIDER, ROUNDS)]
         kept = max((one for one in known if one is not None), key=lambda one: one.position, default=None)
         self._replay = Replay(engine) if kept is None else Replay.resume(kept)
