@@ -96,6 +96,17 @@ class Decider:
         """Give the epoch up: whoever settles again takes a new one, and deposes whoever decides by then."""
         self._epoch = None
 
+    def follow(self) -> None:
+        """Read on beside a decider, and fold no more than its batches say, to be ready when it is gone.
+
+        Raises:
+            DifferenceError: when stored decisions are not those that this engine makes.
+        """
+        self._follow()
+        if self._replay.oldest_ms is None:
+            self._replay.drain()
+        self.views.flush()
+
     def settle(self) -> int:
         """Decide until nothing more can be decided. Returns how many events were appended.
 

@@ -58,7 +58,7 @@ def keep_deciding(
                     decider.settle()
                     settled(decider)
                 else:
-                    decider.catch_up()
+                    decider.follow()
             except FencedError:
                 leases.end(LEASE)
                 decider.retire()

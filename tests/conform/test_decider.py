@@ -96,7 +96,7 @@ def test_however_small_the_batches_every_decision_is_made_again(make_cell: MakeC
     whole(cell)
     counts = [batch.decisions for batch in batches(cell)]
     assert counts[0] == {1: 2, 2: 2, 5: 6}[most], "acts are not torn apart: a placement is two decisions"
-    assert len(counts) > {1: 6, 2: 6, 5: 3}[most]
+    assert len(counts) >= {1: 6, 2: 6, 5: 3}[most]
 
 
 def kept(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> Member:
@@ -347,3 +347,22 @@ def test_a_decision_outside_of_a_batch_is_named(make_cell: MakeCell) -> None:
     replay.take(views[-1][0] + 1, forged)
     with pytest.raises(DifferenceError, match="is in no batch: nobody decided it"):
         replay.finish()
+
+
+def test_what_is_decided_does_not_depend_on_how_batches_are_cut_or_inputs_read(make_cell: MakeCell) -> None:
+    cell, other = make_cell(), make_cell()
+    cell.decider = Decider(cell.ledger, most_decisions=1)
+    told = []
+    for one, each in ((cell, True), (other, False)):
+        members = [one.join(), one.join()]
+        for _ in range(3):
+            for member in members:
+                one.submit(member)
+                one.clock.advance_to(one.clock.now_ms() + 150)  # less than what makes rows stale
+                if each:
+                    one.settle()
+        one.settle()
+        told.append([[(event.tick, event.seen) for event in one.events(m, WorkloadPlaced)] for m in members])
+        whole(one)
+    assert told[0] == told[1]
+    assert len({seen for _, seen in told[0][0]}) > 1, "each rests on its own inputs"
