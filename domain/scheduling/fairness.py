@@ -15,7 +15,7 @@ from domain.scheduling.classes import WorkClass
 from domain.scheduling.quotas import Account
 
 Turn = tuple[int, ...]
-_Entry = tuple[int, int, WorkClass]
+_Entry = tuple[int, int, int, WorkClass]
 
 
 class Order:
@@ -46,12 +46,12 @@ class Order:
         if parent is None:
             raise AssertionError("a tenant hangs somewhere")
         heap = self._heaps.get(parent)
-        entry = (work.account.share, work.head.arrived, work)
+        entry = (work.account.share, work.head.arrived, work.number, work)
         if heap is None:
             self._heaps[parent] = [entry]
             return
         if len(heap) > 4 * self.size + 64:
-            heap[:] = [(one.account.share, one.head.arrived, one) for one in self._members(heap)]
+            heap[:] = [(one.account.share, one.head.arrived, one.number, one) for one in self._members(heap)]
             heapify(heap)
         heappush(heap, entry)
 
@@ -62,7 +62,7 @@ class Order:
         gone: list[Account] = []
         for parent, heap in self._heaps.items():
             while heap:
-                share, arrived, work = heap[0]
+                share, arrived, number, work = heap[0]
                 if work.order is not self:
                     heappop(heap)
                     continue
@@ -73,7 +73,7 @@ class Order:
                         least, found = turn, work
                     break
                 if now > (share, arrived):
-                    heapreplace(heap, (*now, work))
+                    heapreplace(heap, (*now, number, work))
                 else:  # it was told, so there is another entry of it
                     heappop(heap)
             else:
@@ -83,7 +83,7 @@ class Order:
         return None if least is None or found is None else (least, found)
 
     def _members(self, heap: list[_Entry]) -> list[WorkClass]:
-        return list({work.number: work for _, _, work in heap if work.order is self}.values())
+        return list({work.number: work for _, _, _, work in heap if work.order is self}.values())
 
 
 def turn_of(work: WorkClass) -> Turn:

@@ -59,7 +59,9 @@ class SlowQuotas:
         if top < 0:
             return 0, (0, 0)
         for place in path[top + 1 :]:
-            if all(not needs[resource] or self._lends(usage, place, resource) >= needs[resource] for resource in (0, 1)):
+            if all(
+                not needs[resource] or self._lends(usage, place, resource) >= needs[resource] for resource in (0, 1)
+            ):
                 return place, (needs[0], needs[1])
         return None
 
@@ -140,10 +142,17 @@ class SlowQuotas:
         return tuple(found)
 
 
-def granted(slots: quotas.Quota | None, weight: int = 1, memory_bytes: quotas.Quota | None = None) -> quotas.QuotaGranted:
+def granted(
+    slots: quotas.Quota | None, weight: int = 1, memory_bytes: quotas.Quota | None = None
+) -> quotas.QuotaGranted:
     """Return a grant of quotas."""
     return quotas.QuotaGranted(
-        version=1, slots=slots, memory_bytes=memory_bytes, weight=weight, granted_by=f"{samples.HOST}/t/1", statements=()
+        version=1,
+        slots=slots,
+        memory_bytes=memory_bytes,
+        weight=weight,
+        granted_by=f"{samples.HOST}/t/1",
+        statements=(),
     )
 
 

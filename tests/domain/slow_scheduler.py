@@ -312,7 +312,9 @@ class SlowScheduler:
         assert event.reason in hindrances, "deferred, and that is no hindrance"
         earlier = [other for other in self.alike(waiting) if other.arrived < waiting.arrived]
         assert not earlier, "the first of a class is told"
-        assert self.told.get(self.shape(waiting)) not in hindrances, "told again, and what was told before is still true"
+        assert self.told.get(self.shape(waiting)) not in hindrances, (
+            "told again, and what was told before is still true"
+        )
         self.told[self.shape(waiting)] = event.reason
         if event.reason == "bandwidth":
             self.quotas.check_retry(waiting.slot, int(event.need.split()[0]), self.now_ms, event.retry_ms)
@@ -383,7 +385,10 @@ class SlowScheduler:
         mine = self.order(placed)
         for other in self.waiting.values():
             if self.order(other) < mine:
-                assert not self.placeable(other), "somebody who comes first was passed"
+                assert not self.placeable(other), (
+                    f"{other.queued.workload_id} at {self.order(other)} comes before {placed.queued.workload_id} at "
+                    f"{mine}, and was passed"
+                )
 
     def _check_overflow(self, waiting: Waiting, chosen: tuple[NodeFacts, ...]) -> None:
         if any(node.pool != "primary" for node in chosen):
