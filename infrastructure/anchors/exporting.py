@@ -1,4 +1,4 @@
-"""What a log's owner takes along of the anchor log: openings, and the one checkpoint that they rest on.
+"""What a log's owner takes along of the anchor log: openings, traces, and the one checkpoint that they rest on.
 
 Invariants:
 - The checkpoint is chosen when `bundle_files` is called, the openings are made while they are taken: every round that
@@ -16,6 +16,7 @@ from infrastructure.anchors.openings import RoundRange, open_slot
 from infrastructure.anchors.places import anchor_tiles
 from infrastructure.anchors.rounds import Rounds
 from infrastructure.audit.bundle_openings import ANCHOR_CHECKPOINT, ANCHOR_KEYS, opening_path
+from infrastructure.conform.own_traces import own_files
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.records import Log
 from infrastructure.tlog.layout import print_keys
@@ -65,3 +66,4 @@ def _files(ledger: Ledger, log: Log, cosigned: Cosigned, wanted: RoundRange | No
     yield ANCHOR_KEYS, print_keys(anchor_signer(ledger).verifier_keys())
     for opening in openings(ledger, log, cosigned, wanted):
         yield opening_path(opening.round_index), opening.to_bytes()
+    yield from own_files(ledger, log, cosigned.checkpoint.size, wanted)

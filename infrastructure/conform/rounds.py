@@ -8,15 +8,17 @@ Invariants:
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from typing import NamedTuple
 
 from domain.errors import VerificationError
+from domain.identifiers import PLATFORM_SLOT
 from domain.transparency.anchors import AnchorEntry
 from domain.transparency.traces import CLOSING_LEAF, Kind
 from infrastructure.anchors.rounds import Rounds, Span
-from infrastructure.conform.tracing import Entry, TraceKeys, cell_trace_keys, closing
+from infrastructure.conform.tracing import TraceKeys, cell_trace_keys
 from infrastructure.ledger import Ledger
-from infrastructure.postgres.feed import Feed
+from infrastructure.postgres.feed import Feed, FeedRow
 from infrastructure.stored_views import StoredViews
 
 _PAGE = 500
@@ -64,7 +66,7 @@ def traced_rounds(ledger: Ledger, end: int) -> Iterator[TracedRound]:
     Raises:
         VerificationError: when a view is missing or damaged, or what a round covers is not there.
     """
-    rounds, source = Rounds(ledger.datastore), _Source(ledger, cell_trace_keys(ledger))
+    rounds, source = Rounds(ledger.datastore), Source(ledger, cell_trace_keys(ledger))
     spans = {span.round_index: span for span in rounds.spans(0, end)}
     after = 0
     for stored in rounds.read(0, end):
@@ -78,7 +80,7 @@ def traced_rounds(ledger: Ledger, end: int) -> Iterator[TracedRound]:
             after = span.trace.position
 
 
-class _Source:
+class Source:
     """Reads what is traced from the database."""
 
     def __init__(self, ledger: Ledger, keys: TraceKeys) -> None:
@@ -86,36 +88,35 @@ class _Source:
         self._views = StoredViews(ledger)
         self.keys = keys
 
+    def rows(self, span: Span) -> Iterator[FeedRow]:
+        """Yield the rows of the feed that a round covers."""
+        position = span.after
+        while position < span.trace.position:
+            rows = self._feed.read_feed(position, min(_PAGE, span.trace.position - position))
+            if not rows:
+                raise VerificationError(
+                    f"round {span.round_index} covers the feed up to {span.trace.position}, which ends before"
+                )
+            yield from rows
+            position = rows[-1].position
+
     def lines(self, span: Span) -> list[Line]:
+        """Return the lines of a round's trace, the closing state's last."""
         index, trace = span.round_index, span.trace
         found: list[Line] = []
-        position = span.after
-        while position < trace.position:
-            rows = self._feed.read_feed(position, min(_PAGE, trace.position - position))
-            for row, folded in self._views.follow(rows):
+        rows = self.rows(span)
+        while page := list(islice(rows, _PAGE)):
+            for row, folded in self._views.follow(page):
                 for one in folded:
-                    entry = Entry(row.position, one.view["slot"], one.leaf_hash, b"", Kind.INPUT)
+                    salts = self._salts(index, len(found), one.view["slot"], one.leaf_hash)
                     kind = Kind.DECISION if _bit(trace.decided, len(found)) else Kind.INPUT
-                    found.append(
-                        Line(
-                            row.position,
-                            row.returned,
-                            *self._salts(index, len(found), entry),
-                            kind,
-                            one.leaf_hash,
-                            one.data,
-                        )
-                    )
-                position = row.position
-            if not rows:
-                raise VerificationError(f"round {index} covers the feed up to {trace.position}, which ends before")
+                    found.append(Line(row.position, row.returned, *salts, kind, one.leaf_hash, one.data))
         self._views.flush()
-        last = closing(trace.position, trace.closing)
-        salts = self._salts(index, len(found), last)
+        salts = self._salts(index, len(found), PLATFORM_SLOT, CLOSING_LEAF)
         return [*found, Line(trace.position, False, *salts, Kind.CLOSING, CLOSING_LEAF, trace.closing)]  # noqa: FBT003
 
-    def _salts(self, index: int, place: int, entry: Entry) -> tuple[bytes, bytes]:
-        return self.keys.order_salt(index, place), self.keys.entry_salt(index, entry.slot, entry.leaf_hash)
+    def _salts(self, index: int, place: int, slot: int, leaf_hash: bytes) -> tuple[bytes, bytes]:
+        return self.keys.order_salt(index, place), self.keys.entry_salt(index, slot, leaf_hash)
 
 
 def _bit(bits: bytes, number: int) -> bool:
