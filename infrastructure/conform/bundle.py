@@ -16,9 +16,9 @@ from infrastructure.audit.bundle_openings import read_openings
 from infrastructure.audit.disclosure import read_keys
 from infrastructure.audit.opening import opened_entries
 from infrastructure.conform.own import COMMITMENT, OwnDecisions
-from infrastructure.conform.own_traces import OwnEntry, read_own
-from infrastructure.conform.views import kept_view
+from infrastructure.redeciding.views import kept_view
 from infrastructure.tlog.reader import read_checkpoint, read_entries
+from infrastructure.tracing.own import OwnEntry, read_own
 
 
 @dataclass(frozen=True, slots=True)

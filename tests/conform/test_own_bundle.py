@@ -23,8 +23,8 @@ from infrastructure.audit.trust import Trust
 from infrastructure.audit.verify import verify_bundle
 from infrastructure.conform.bundle import conform_bundle
 from infrastructure.conform.own import OwnDecisions
-from infrastructure.conform.views import DIGEST, kept_view
 from infrastructure.publish.publisher import Publisher
+from infrastructure.redeciding.views import DIGEST, kept_view
 from tests.commands.cell import Cell, Member, founded
 from tests.commands.driver import Driver
 from tests.database import TestServer

@@ -18,14 +18,9 @@ from domain.canonical import canonical, parse_canonical
 from domain.errors import LedgerError, MalformedError, VerificationError
 from domain.transparency.hashing import HASH_BYTES
 from domain.transparency.traces import Kind, TraceTree, order_value, trace_value
-from infrastructure.anchors.openings import MOST_ROUNDS, RoundRange
-from infrastructure.anchors.rounds import Rounds
-from infrastructure.conform.rounds import Source, TracedRound
-from infrastructure.conform.tracing import cell_trace_keys
-from infrastructure.ledger import Ledger
-from infrastructure.postgres.records import Log
 from infrastructure.tlog.files import MAX_NAMES, exists, read_file, shown
 from infrastructure.tlog.verdict import naming
+from infrastructure.tracing.lines import TracedRound
 
 TRACES = "traces"
 _NAME = re.compile(r"(0|[1-9][0-9]{0,17})\.jsonl", re.ASCII)
@@ -49,18 +44,9 @@ def own_path(round_index: int) -> str:
     return f"{TRACES}/{round_index}.jsonl"
 
 
-def own_files(ledger: Ledger, log: Log, size: int, wanted: RoundRange | None = None) -> Iterator[tuple[str, bytes]]:
-    """Yield a log's files of the rounds that are wanted, of the first `size`; the newest where none are named."""
-    chosen = wanted or RoundRange(max(0, size - MOST_ROUNDS), max(0, size - 1))
-    rounds, source = Rounds(ledger.datastore), Source(ledger, cell_trace_keys(ledger))
-    for span in rounds.spans(chosen.first, min(chosen.last + 1, size)):
-        if not any(row.log_id == log.log_id for row in source.rows(span)):
-            continue
-        (stored,) = rounds.read(span.round_index, span.round_index + 1)
-        one = TracedRound(
-            stored.parsed, span.after, span.trace.position, source.keys.padding_seed(stored.index), source.lines(span)
-        )
-        yield own_path(stored.index), b"".join(canonical(_members(own)) + b"\n" for own in _own(one, log.slot))
+def own_file(one: TracedRound, slot: int) -> tuple[str, bytes]:
+    """Return the file of a slot's log in a round, as (path, bytes)."""
+    return own_path(one.index), b"".join(canonical(_members(own)) + b"\n" for own in _own(one, slot))
 
 
 def read_own(directory: Path) -> Iterator[tuple[int, list[OwnEntry]]]:

@@ -15,11 +15,11 @@ from domain.errors import VerificationError
 from domain.identifiers import PLATFORM_SLOT
 from domain.transparency.anchors import AnchorEntry
 from domain.transparency.traces import CLOSING_LEAF, Kind
-from infrastructure.anchors.rounds import Rounds, Span
-from infrastructure.conform.tracing import TraceKeys, cell_trace_keys
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed, FeedRow
 from infrastructure.stored_views import StoredViews
+from infrastructure.tracing.covers import Span
+from infrastructure.tracing.tracer import TraceKeys, cell_trace_keys
 
 _PAGE = 500
 
@@ -60,33 +60,26 @@ class TracedRound:
         return self.entry.round_index
 
 
-def traced_rounds(ledger: Ledger, end: int) -> Iterator[TracedRound]:
-    """Yield the rounds before `end`, in order, from the first.
-
-    Raises:
-        VerificationError: when a view is missing or damaged, or what a round covers is not there.
-    """
-    rounds, source = Rounds(ledger.datastore), Source(ledger, cell_trace_keys(ledger))
-    spans = {span.round_index: span for span in rounds.spans(0, end)}
-    after = 0
-    for stored in rounds.read(0, end):
-        span = spans.get(stored.index)
-        if span is None:
-            yield TracedRound(stored.parsed, after, after, b"", ())
-        else:
-            yield TracedRound(
-                stored.parsed, after, span.trace.position, source.keys.padding_seed(stored.index), source.lines(span)
-            )
-            after = span.trace.position
-
-
 class Source:
-    """Reads what is traced from the database."""
+    """Reads what is traced from the database.
 
-    def __init__(self, ledger: Ledger, keys: TraceKeys) -> None:
+    Args:
+        ledger: the cell.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
         self._feed = Feed(ledger.datastore)
         self._views = StoredViews(ledger)
-        self.keys = keys
+        self._keys: TraceKeys = cell_trace_keys(ledger)
+
+    def round(self, entry: AnchorEntry, span: Span) -> TracedRound:
+        """Return a round that has a trace.
+
+        Raises:
+            VerificationError: when a view is missing or damaged, or what the round covers is not there.
+        """
+        seed = self._keys.padding_seed(span.round_index)
+        return TracedRound(entry, span.after, span.trace.position, seed, self.lines(span))
 
     def rows(self, span: Span) -> Iterator[FeedRow]:
         """Yield the rows of the feed that a round covers."""
@@ -116,7 +109,7 @@ class Source:
         return [*found, Line(trace.position, False, *salts, Kind.CLOSING, CLOSING_LEAF, trace.closing)]  # noqa: FBT003
 
     def _salts(self, index: int, place: int, slot: int, leaf_hash: bytes) -> tuple[bytes, bytes]:
-        return self.keys.order_salt(index, place), self.keys.entry_salt(index, slot, leaf_hash)
+        return self._keys.order_salt(index, place), self._keys.entry_salt(index, slot, leaf_hash)
 
 
 def _bit(bits: bytes, number: int) -> bool:
