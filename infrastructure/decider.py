@@ -2,10 +2,14 @@
 
 Invariants:
 - A batch is one transaction: `DecisionsMade` with the position up to which inputs were folded, then its decisions. They
+<<<<<<< HEAD
   are applied when they are decided; whoever replays decides them again there (infrastructure.conform.replay).
 - Each row of the feed is decided on by itself, at its own time: how batches are cut, and what else came in, changes no
   decision. Rows are folded together where one of them has lost a race, and where they have waited for a decider so long
   that what is due comes first.
+=======
+  are applied when they are decided; whoever replays decides them again there (infrastructure.redeciding.replay).
+>>>>>>> wt/conformance
 - A batch that was not stored never happened: the state is made again, from the last one that is kept.
 - A deposed decider's batch fails as a whole (FencedError); it must stop.
 - State comes from views alone, kept ones as far as they go: a tenant whose key is gone changes nothing.
@@ -26,12 +30,12 @@ from domain.scheduling.state import Scheduling
 from domain.scheduling.tables import Decision
 from infrastructure.commands.context import load_context
 from infrastructure.commands.results import judge
-from infrastructure.conform.checkpoints import DECIDER, StateStore
-from infrastructure.conform.replay import DifferenceError, OvertakenError, Replay
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed
 from infrastructure.postgres.records import FencedError, Guard
+from infrastructure.redeciding.checkpoints import DECIDER, StateStore
+from infrastructure.redeciding.replay import DifferenceError, OvertakenError, Replay
 from infrastructure.stored_views import StoredViews
 
 Watcher = Callable[[Recorded], None]

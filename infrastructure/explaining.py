@@ -103,6 +103,12 @@ def explained(row: Row) -> list[str]:
     for run in row.get("runs", []):
         outcome = run["outcome"] or run["fault"] or run["status"]
         lines.append(f"  attempt {run['attempt']} on {run['node']}: {outcome}  {run['execution']}")
+    if "borrowed" in row:
+        lent = row["borrowed"]
+        lines.append(f"  borrowed     {lent['slots']} slot(s), {lent['memory_bytes']} bytes, lent by {lent['lender']}")
+    if "overflow" in row:
+        offer = row["overflow"]
+        lines.append(f"  overflow     {offer['status']}: offered {', '.join(offer['nodes'])}, no primary node had room")
     waiting = row.get("waiting")
     lines += _waits(waiting) if waiting else []
     lines.extend(f"  CAC {cac}" for cac in row["cacs"])

@@ -21,12 +21,12 @@ import orjson
 from domain.errors import VerificationError
 from domain.message import Recorded, Sealed
 from domain.scheduling.views import View, view_bytes
-from infrastructure.conform.views import kept_view
 from infrastructure.keys.at_rest import AtRest
 from infrastructure.keys.stream_keys import DataKey
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import FeedRow
 from infrastructure.postgres.sealed_views import SealedView, SealedViews
+from infrastructure.redeciding.views import kept_view
 
 
 class Folded(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 from domain.cacs import events as cacs
 from domain.executions import events as executions
 from domain.message import Event, Recorded
+from domain.quotas import events as quotas
 from domain.workloads import events as workloads
 
 NAME = "audit_trail_v1"
@@ -105,6 +106,30 @@ def _(event: workloads.WorkloadPlaced, recorded: Recorded, rows: Rows) -> dict[s
     )  # fmt: skip
     extra = {"policy_version": event.policy_version, "policy_digest": event.policy_digest}
     return _gate(changed, recorded, event.workload_id, "queue", passed=True, reason="every rule holds", **extra)
+
+
+@_project.register
+def _(event: quotas.QuotaBorrowed, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    borrowed = {"slots": event.slots, "memory_bytes": event.memory_bytes, "lender": event.lender}
+    return _workload(rows, recorded, event.workload_id, borrowed=borrowed)
+
+
+@_project.register
+def _(event: workloads.OverflowOffered, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    offer = {"nodes": list(event.nodes), "status": "offered", "expires_ms": event.expires_ms}
+    return _workload(rows, recorded, event.workload_id, overflow=offer)
+
+
+@_project.register
+def _(event: workloads.OverflowAccepted, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    offer = {**rows[f"workload/{event.workload_id}"]["overflow"], "status": "accepted"}
+    return _workload(rows, recorded, event.workload_id, overflow=offer)
+
+
+@_project.register
+def _(event: workloads.OverflowClosed, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    offer = {**rows[f"workload/{event.workload_id}"]["overflow"], "status": event.reason}
+    return _workload(rows, recorded, event.workload_id, overflow=offer)
 
 
 @_project.register

@@ -1,7 +1,7 @@
 """What each round commits to, beside the database: a restored database has lost what its missing rounds committed to.
 
 One line for each round, JCS: {"at_ms", "round", "texts": {slot: text}} with the texts that changed, and where the round
-has a trace "trace": {"closing", "decided", "position"}, what it covers (infrastructure.anchors.rounds).
+has a trace "trace": {"closing", "decided", "position"}, what it covers (infrastructure.tracing.covers).
 
 Invariants:
 - A line is durable before its round is. A crash in between leaves a line that no round has; the next try writes another
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from domain.canonical import canonical, parse_canonical
 from domain.errors import MalformedError, UnavailableError
-from infrastructure.anchors.rounds import Trace
 from infrastructure.keys.private_files import make_private_directory, sync_directory
+from infrastructure.tracing.covers import Trace
 
 _MAX_LINE_BYTES = 64 << 20
 _OWNERS_FILE = 0o600

@@ -14,9 +14,10 @@ from domain.transparency.anchor_slots import AnchorRound, SlotKeys
 from domain.transparency.anchors import MIN_SLOTS
 from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.hashing import EMPTY_ROOT
-from infrastructure.anchors.rounds import Draft, Round, Trace
+from infrastructure.anchors.rounds import Draft, Round
 from infrastructure.postgres.records import Log
 from infrastructure.publish.tile_directory import TileDirectory
+from infrastructure.tracing.covers import Trace
 
 Tell = Callable[[str], None]
 """Takes one line for the operator."""

@@ -27,12 +27,12 @@ from infrastructure.anchors.making import Tell, draft_round, published_texts
 from infrastructure.anchors.places import anchor_tiles, anchors_locked, journal_of
 from infrastructure.anchors.rounds import Draft, Round, Rounds
 from infrastructure.anchors.witnesses import TIMEOUT_S, Answered, ask, configured, merged
-from infrastructure.conform.tracing import Tracer
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.records import FrozenLogError
 from infrastructure.publish.places import floors_of, tiles_of
 from infrastructure.publish.publishing import Prove, contradiction, freeze, publish_tree
 from infrastructure.tlog.cosigning import cosignature_times
+from infrastructure.tracing.tracer import Tracer
 from infrastructure.witness.client import Cosigned as Answer
 from infrastructure.witness.client import WitnessAheadError, WitnessDisagreesError
 

@@ -9,7 +9,7 @@ Invariants:
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from eventsourcing.persistence import IntegrityError
 
@@ -21,6 +21,7 @@ from infrastructure.postgres.arrays import bigints, byteas
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.reading import Reader, translated
+from infrastructure.tracing.covers import Span, Trace
 
 _ANCHORS = load("anchors.sql")
 _LOCK = 0x4C454447_414E4348
@@ -44,25 +45,6 @@ class Round:
             MalformedError: when the bytes are none.
         """
         return AnchorEntry.parse(self.entry)
-
-
-class Trace(NamedTuple):
-    """What a round's trace covers: the feed up to a position, which of its entries were decided, the closing state.
-
-    `decided` has a bit for each entry in feed order, highest first; `closing` is the digest of the state (32 bytes).
-    """
-
-    position: int
-    decided: bytes
-    closing: bytes
-
-
-class Span(NamedTuple):
-    """A round that has a trace, with the position after which that begins."""
-
-    round_index: int
-    after: int
-    trace: Trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from infrastructure.cli.anchored_auditing import expectations
+from infrastructure.audit.anchored import verify_anchored
+from infrastructure.audit.verify import verify_bundle
+from infrastructure.cli.anchored_auditing import expectations, keys_from_outside
 from infrastructure.cli.auditing import verifier_keys
-from infrastructure.cli.output import GOOD, WARNING, progress, result
+from infrastructure.cli.output import GOOD, WARNING, WRONG, progress, result
 from infrastructure.cli.session import ledger_at
 from infrastructure.conform import cell
+from infrastructure.conform.bundle import conform_bundle
 from infrastructure.conform.checking import Report
 
 
@@ -56,7 +59,32 @@ def package(
 
 def own_bundle(bundle: Path, policy: Path | None, log_keys: Sequence[str], *, as_json: bool) -> int:
     """Check what a tenant can of the decisions about it; return the exit code."""
-    raise NotImplementedError
+    expected = expectations(policy, verifier_keys(log_keys))
+    verdict = verify_bundle(bundle, log_keys=keys_from_outside(expected))
+    verdict, _ = verify_anchored(bundle, verdict, expected)
+    if not verdict.ok:
+        result({"conform": False, "first_error": verdict.first_error}, as_json=as_json, lines=[
+            f"NOT OK: {verdict.first_error}"
+        ])  # fmt: skip
+        return WRONG
+    report = conform_bundle(bundle, expected)
+    lines = [f"{report.origin} at size {report.size}: what follows from its own data holds ({verdict.trust})"]
+    lines += [f"  checked      {one}" for one in report.checked]
+    lines += [f"  engine       {engine} ({count} decisions)" for engine, count in sorted(report.engines.items())]
+    lines += [f"  not checked  {one}" for one in report.not_checked]
+    lines += [f"  rests on commitment  {one}" for one in report.commitment]
+    members = {
+        "conform": True,
+        "trust": verdict.trust,
+        "origin": report.origin,
+        "size": report.size,
+        "checked": report.checked,
+        "not_checked": report.not_checked,
+        "engines": dict(report.engines),
+        "rests_on_commitment": list(report.commitment),
+    }
+    result(members, as_json=as_json, lines=lines)
+    return GOOD
 
 
 def _told(report: Report, first: int) -> tuple[list[str], int]:

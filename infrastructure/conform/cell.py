@@ -1,6 +1,6 @@
 """A cell's auditor: takes a package along, or checks the live cell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -11,14 +11,32 @@ from infrastructure.anchors.rounds import Rounds
 from infrastructure.audit.anchored import Expected
 from infrastructure.conform.checking import Report, check_rounds
 from infrastructure.conform.package import Package, write_package
-from infrastructure.conform.rounds import traced_rounds
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed
 from infrastructure.tlog.layout import print_keys
+from infrastructure.tracing.lines import Source, TracedRound
 
 Progress = Callable[[int], None]
 """Is called with the number of rounds done."""
+
+
+def traced_rounds(ledger: Ledger, end: int) -> Iterator[TracedRound]:
+    """Yield the rounds before `end`, in order, from the first.
+
+    Raises:
+        VerificationError: when a view is missing or damaged, or what a round covers is not there.
+    """
+    rounds, source = Rounds(ledger.datastore), Source(ledger)
+    spans = {span.round_index: span for span in rounds.spans(0, end)}
+    after = 0
+    for stored in rounds.read(0, end):
+        span = spans.get(stored.index)
+        if span is None:
+            yield TracedRound(stored.parsed, after, after, b"", ())
+        else:
+            yield source.round(stored.parsed, span)
+            after = span.trace.position
 
 
 def export_cell(ledger: Ledger, out: Path, progress: Progress | None = None) -> tuple[int, int]:

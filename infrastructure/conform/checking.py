@@ -15,8 +15,8 @@ from domain.canonical import parse_canonical
 from domain.errors import LedgerError, VerificationError
 from domain.transparency.hashing import EMPTY_ROOT
 from domain.transparency.traces import CLOSING_LEAF, Kind, TraceTree, order_value, root_of_cells, trace_value
-from infrastructure.conform.replay import DifferenceError, OvertakenError, Replay
-from infrastructure.conform.rounds import Line, TracedRound
+from infrastructure.redeciding.replay import DifferenceError, OvertakenError, Replay
+from infrastructure.tracing.lines import Line, TracedRound
 
 _MEMBERS = {"slot": int, "stream": str, "version": int, "leaf": int, "at_ms": int, "kind": str}
 

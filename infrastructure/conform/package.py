@@ -27,10 +27,10 @@ from domain.transparency.traces import Kind
 from infrastructure.audit.anchored import Expected
 from infrastructure.audit.bundle_openings import ANCHOR_CHECKPOINT, ANCHOR_KEYS, read_anchor_keys
 from infrastructure.audit.witnessed import Judge
-from infrastructure.conform.rounds import Line, TracedRound
 from infrastructure.keys.private_files import make_private_directory
 from infrastructure.tlog.files import open_file, read_file
 from infrastructure.tlog.verdict import naming
+from infrastructure.tracing.lines import Line, TracedRound
 
 CELL = "cell.json"
 ROUNDS = "rounds.jsonl"

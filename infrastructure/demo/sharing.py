@@ -51,8 +51,10 @@ def _borrow(stage: Stage, at_ms: int) -> None:
     governance.grant_quota(stage.ledger, root, stage.tenant(NILE), slots=Quota(nominal=1, borrow=1))
     stage.display.say(f"{NILE.name} has one slot of its own and may borrow one; it asks three times at once")
     asked = [_plan(stage, at_ms, NILE, FLOODS) for _ in range(3)]
-    stage.plan(at_ms + SECOND_MS, partial(_say_why, stage, asked[2]))
+    for one in asked[1:]:
+        stage.plan(at_ms + SECOND_MS, partial(_say_why, stage, one))
     stage.play()
+    governance.grant_quota(stage.ledger, root, load_root(stage.ledger))
 
 
 def _run_out(stage: Stage, at_ms: int) -> None:

@@ -22,12 +22,12 @@ from infrastructure.anchors.keys import anchor_signer
 from infrastructure.anchors.publisher import AnchorPublisher
 from infrastructure.anchors.witnesses import NOBODY
 from infrastructure.audit.anchored import Expected
-from infrastructure.conform import replay as replaying
 from infrastructure.conform.cell import conform_live, conform_package, export_cell
 from infrastructure.conform.checking import Report
-from infrastructure.conform.replay import DifferenceError
 from infrastructure.engine_digest import engine_digest
 from infrastructure.erasure import destroy_keys
+from infrastructure.redeciding import replay as replaying
+from infrastructure.redeciding.replay import DifferenceError
 from tests.commands.cell import Cell, MakeCell, founded
 from tests.commands.driver import Driver
 from tests.commands.test_erasure import order

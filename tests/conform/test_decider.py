@@ -17,8 +17,6 @@ from domain.scheduling.state import Scheduling
 from domain.workloads.events import WorkloadCancelled, WorkloadPlaced
 from infrastructure import decider as deciding
 from infrastructure.client import acts
-from infrastructure.conform.checkpoints import DECIDER, StateStore
-from infrastructure.conform.replay import DifferenceError, Replay
 from infrastructure.decider import Decider
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ids import SeededIds
@@ -28,6 +26,8 @@ from infrastructure.postgres.cluster import SUPERUSER
 from infrastructure.postgres.feed import Feed
 from infrastructure.postgres.records import FencedError
 from infrastructure.postgres.sealed_views import SealedViews
+from infrastructure.redeciding.checkpoints import DECIDER, StateStore
+from infrastructure.redeciding.replay import DifferenceError, Replay
 from infrastructure.stored_views import StoredViews
 from tests.commands.cell import ENTROPY, Cell, MakeCell, Member
 from tests.commands.driver import Driver
@@ -96,7 +96,11 @@ def test_however_small_the_batches_every_decision_is_made_again(make_cell: MakeC
     whole(cell)
     counts = [batch.decisions for batch in batches(cell)]
     assert counts[0] == {1: 2, 2: 2, 5: 6}[most], "acts are not torn apart: a placement is two decisions"
+<<<<<<< HEAD
     assert len(counts) >= {1: 6, 2: 6, 5: 3}[most]
+=======
+    assert len(counts) >= {1: 7, 2: 7, 5: 3}[most]
+>>>>>>> wt/conformance
 
 
 def kept(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> Member:

@@ -25,14 +25,14 @@ from domain.transparency.traces import (
     root_of_cells,
     trace_value,
 )
-from infrastructure.anchors.rounds import Trace
 from infrastructure.commands.loading import load_genesis
-from infrastructure.conform.checkpoints import DECIDER, ROUNDS, StateStore
-from infrastructure.conform.replay import Kept, Replay
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed
+from infrastructure.redeciding.checkpoints import DECIDER, ROUNDS, StateStore
+from infrastructure.redeciding.replay import Kept, Replay
 from infrastructure.stored_views import StoredViews
+from infrastructure.tracing.covers import Trace
 
 _PAGE = 500
 
