@@ -2,14 +2,10 @@
 
 Invariants:
 - A batch is one transaction: `DecisionsMade` with the position up to which inputs were folded, then its decisions. They
-<<<<<<< HEAD
-  are applied when they are decided; whoever replays decides them again there (infrastructure.conform.replay).
+  are applied when they are decided; whoever replays decides them again there (infrastructure.redeciding.replay).
 - Each row of the feed is decided on by itself, at its own time: how batches are cut, and what else came in, changes no
   decision. Rows are folded together where one of them has lost a race, and where they have waited for a decider so long
   that what is due comes first.
-=======
-  are applied when they are decided; whoever replays decides them again there (infrastructure.redeciding.replay).
->>>>>>> wt/conformance
 - A batch that was not stored never happened: the state is made again, from the last one that is kept.
 - A deposed decider's batch fails as a whole (FencedError); it must stop.
 - State comes from views alone, kept ones as far as they go: a tenant whose key is gone changes nothing.

@@ -188,13 +188,8 @@ class Replay:
         """Take note of a batch that the caller decided on this state, applied to it and stored, before it is read."""
         self._own.add(self.batches)
         self.batches, self.epoch = self.batches + 1, epoch
-<<<<<<< HEAD:infrastructure/conform/replay.py
         self._judged, self.unsure, self.together = True, False, 0
-        self._expected |= {(one.slot, str(one.stream_id), one.version): one for one in made}
-=======
-        self._judged = True
         self._mine |= {(one.slot, str(one.stream_id), one.version) for one in made}
->>>>>>> wt/conformance:infrastructure/redeciding/replay.py
 
     def drain(self) -> list[Kind]:
         """Return what the views taken since the last time are. To be called where a transaction ends."""

@@ -96,11 +96,7 @@ def test_however_small_the_batches_every_decision_is_made_again(make_cell: MakeC
     whole(cell)
     counts = [batch.decisions for batch in batches(cell)]
     assert counts[0] == {1: 2, 2: 2, 5: 6}[most], "acts are not torn apart: a placement is two decisions"
-<<<<<<< HEAD
     assert len(counts) >= {1: 6, 2: 6, 5: 3}[most]
-=======
-    assert len(counts) >= {1: 7, 2: 7, 5: 3}[most]
->>>>>>> wt/conformance
 
 
 def kept(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> Member:

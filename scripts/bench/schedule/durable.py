@@ -21,7 +21,7 @@ from domain.message import Pending
 from domain.scheduling.state import Scheduling
 from domain.scheduling.tables import Decision
 from domain.scheduling.views import View
-from infrastructure.conform.replay import Replay
+from infrastructure.redeciding.replay import Replay
 from infrastructure.decider import Decider
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
