@@ -23,9 +23,10 @@ from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
 from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.platform.events import KeyDestroyed
+from domain.quotas.events import QuotaLent
 from domain.statements import GOVERNANCE, REPORT, require_claims
 from domain.workloads.events import ClauseVerified, CredentialChecked
-from infrastructure.audit import ended, executions, governance, results, workloads
+from infrastructure.audit import borrowing, ended, executions, governance, results, workloads
 from infrastructure.audit.compact import SALT_BYTES, CompactMap
 from infrastructure.audit.ended import ENDED_BYTES
 from infrastructure.audit.journal import Journal, Position
@@ -206,6 +207,8 @@ def _judge(known: Known, recorded: Recorded) -> None:
             _settled(known, event, recorded)
         case NodeEnrolled() | NodeDrained() | ClauseRegistered() | ClauseDeprecated():
             _of_the_cell(known, event, recorded)
+        case QuotaLent():
+            borrowing.lent(known, recorded)
         case KeyDestroyed():
             if not known.platform or recorded.version:
                 raise VerificationError("the end of a tenant's keys is told in the platform log, once")
@@ -249,6 +252,7 @@ _HOMES: dict[type[Event], Callable[[Any], UUID]] = {
     NodeEnrolled: lambda event: node_stream(event.facts.node),
     NodeDrained: lambda event: node_stream(event.node),
     KeyDestroyed: lambda event: erasure_stream(event.slot),
+    QuotaLent: lambda event: borrowing.borrow_stream(event.borrow_id),
     ClauseRegistered: lambda event: clause_stream(event.metadata.clause_id),
     ClauseDeprecated: lambda event: clause_stream(event.clause_id),
 }
