@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from domain.bounds import Bounds
 from domain.canonical import canonical
@@ -49,6 +49,15 @@ class Request(Value):
     forbid_tags: Words = ()
     inputs: Annotated[tuple[NamedInput, ...], Field(min_length=1, max_length=16)]
     not_after_ms: int
+    slots: Annotated[int, Field(ge=1, le=4096)] = 1
+
+    @model_serializer(mode="wrap")
+    def _without_one_slot(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what the first release did not have: its statements keep their bytes."""
+        members: dict[str, Any] = handler(self)
+        if members.get("slots") == 1:
+            del members["slots"]
+        return members
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +213,7 @@ def first_queued(tenant: Tenant, clause: Clause, request: Request) -> WorkloadQu
         tags=request.tags,
         forbid_tags=request.forbid_tags,
         required_attributes=clause.metadata.required_attributes,
+        slots=request.slots,
     )
     return WorkloadQueued(
         workload_id=request.workload,

@@ -14,7 +14,7 @@ from domain.hashing import sha256_hex
 from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
 from domain.platform.events import Genesis, LevelsAdopted, Ticked
-from domain.quotas.events import BandwidthGranted, QuotaGranted, QuotaLent
+from domain.quotas.events import BandwidthGranted, QuotaGranted
 from domain.quotas.tree import Quotas
 from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims, require_threshold
 from domain.tenants.decisions import (
@@ -124,8 +124,8 @@ def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
             again = withdraw_erasure(tenant, governed(known, tenant, event.statements, recorded), now_ms=at_ms)
         case DataKeyRotated():
             again = rotated(known)
-        case KeyDisclosed() | KeyRotated() | QuotaLent():
-            return not (isinstance(event, QuotaLent) and tenant.dao)  # tenants lend nothing
+        case KeyDisclosed() | KeyRotated():
+            return True
         case _:
             raise VerificationError(f"{event.TOPIC} has no place in the log's own stream")
     return again == event

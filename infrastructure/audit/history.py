@@ -21,9 +21,10 @@ from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
 from domain.nodes.events import NodeDrained, NodeEnrolled, NodeLost, NodeReturned, NodeSuspected, TelemetryReported
 from domain.platform.events import DecisionsMade, KeyDestroyed
+from domain.quotas.events import QuotaLent
 from domain.statements import GOVERNANCE, require_claims
 from domain.workloads.events import ClauseVerified, CredentialChecked
-from infrastructure.audit import ended, executions, governance, nodes, results, workloads
+from infrastructure.audit import borrowing, ended, executions, governance, nodes, results, workloads
 from infrastructure.audit.compact import SALT_BYTES, CompactMap
 from infrastructure.audit.ended import ENDED_BYTES
 from infrastructure.audit.journal import Journal, Position
@@ -208,6 +209,8 @@ def _judge(known: Known, recorded: Recorded) -> None:
             _of_a_clause(known, event, recorded)
         case KeyDestroyed() | DecisionsMade():
             _of_the_cell(known, event, recorded)
+        case QuotaLent():
+            borrowing.lent(known, recorded)
         case _ if recorded.stream_id == known.own_stream:
             governance.govern(known, recorded)
         case _ if "execution_id" in fields_of(type(event)):
@@ -260,6 +263,7 @@ _HOMES: dict[type[Event], Callable[[Any], UUID]] = {
     ),
     KeyDestroyed: lambda event: erasure_stream(event.slot),
     DecisionsMade: lambda _: DECIDER_STREAM,
+    QuotaLent: lambda event: borrowing.borrow_stream(event.borrow_id),
     ClauseRegistered: lambda event: clause_stream(event.metadata.clause_id),
     ClauseDeprecated: lambda event: clause_stream(event.clause_id),
 }

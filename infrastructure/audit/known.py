@@ -24,6 +24,7 @@ from domain.workloads.decisions import Request
 from domain.workloads.events import (
     ClauseVerified,
     CredentialChecked,
+    OverflowOffered,
     Place,
     WorkloadPlaced,
     WorkloadQueued,
@@ -44,7 +45,8 @@ class Workload:
     """A workload: what was asked for, what was checked, the newest queueing, and where its attempts were placed.
 
     `over` says that nothing more will run for it. `again` is how the next attempt must be queued, once an authorisation
-    or a node's failure allows one.
+    or a node's failure allows one. `offer` is the one
+    to secondary nodes that is open; `borrowed` the last attempt that borrowed.
     """
 
     submitted: WorkloadSubmitted
@@ -57,6 +59,8 @@ class Workload:
     held: bool = False
     over: bool = False
     again: WorkloadQueued | None = None
+    offer: OverflowOffered | None = None
+    borrowed: int = 0
     places: dict[str, tuple[WorkloadPlaced, Place]] = field(default_factory=dict)
 
 

@@ -13,6 +13,7 @@ from domain.clauses.events import ClauseMetadata
 from domain.errors import VerificationError
 from domain.identifiers import execution_id
 from domain.message import Event, Recorded
+from domain.quotas.events import QuotaBorrowed
 from domain.statements import SUBMISSION, Principal, Signed
 from domain.tenants.state import Tenant
 from domain.workloads.decisions import (
@@ -24,6 +25,9 @@ from domain.workloads.decisions import (
 from domain.workloads.events import (
     ClauseVerified,
     CredentialChecked,
+    OverflowAccepted,
+    OverflowClosed,
+    OverflowOffered,
     WorkloadCancelled,
     WorkloadDeferred,
     WorkloadDeferredV1,
@@ -33,6 +37,7 @@ from domain.workloads.events import (
     WorkloadQueued,
     WorkloadSubmitted,
 )
+from infrastructure.audit import borrowing
 from infrastructure.audit.governance import enrolled_keys
 from infrastructure.audit.known import Known, Workload
 from infrastructure.audit.statements import instant_before
@@ -63,12 +68,10 @@ def follow(known: Known, recorded: Recorded) -> None:
             _require_waiting(workload, event.attempt)
         case WorkloadPlaced():
             _placed(known, workload, event)
-        case WorkloadCancelled():
-            _cancelled(known, workload, event, recorded)
-            _ended(workload)
-        case WorkloadDenied() | WorkloadExpired():
-            _require_order(known, event)
-            _ended(workload)
+        case QuotaBorrowed() | OverflowOffered() | OverflowAccepted() | OverflowClosed():
+            borrowing.follow(known, workload, event)
+        case WorkloadCancelled() | WorkloadDenied() | WorkloadExpired():
+            _over(known, workload, event, recorded)
 
 
 def _submitted(known: Known, event: WorkloadSubmitted, recorded: Recorded) -> Workload:
@@ -198,5 +201,11 @@ def _require_order(known: Known, event: WorkloadDenied | WorkloadExpired) -> Non
             raise VerificationError("denied for an erasure that is not ordered")
 
 
-def _ended(workload: Workload) -> None:
+def _over(
+    known: Known, workload: Workload, event: WorkloadCancelled | WorkloadDenied | WorkloadExpired, recorded: Recorded
+) -> None:
+    if isinstance(event, WorkloadCancelled):
+        _cancelled(known, workload, event, recorded)
+    else:
+        _require_order(known, event)
     workload.waits, workload.again = False, None

@@ -217,7 +217,8 @@ def _use(use: Row) -> str:
     if use["nominal"] is None:
         return f"{use['used']} used"
     more = f", borrowed {use['borrowed']} of {use['borrow']}" if use["borrow"] or use["borrowed"] else ""
-    return f"{use['used']} of {use['nominal']} used{more}" + (f", lends {use['lend']}" if use["lend"] else "")
+    lends = f", lent {use['lent']} of {use['lend']}" if use["lend"] or use["lent"] else ""
+    return f"{use['used']} of {use['nominal']} used{more}{lends}"
 
 
 def _told(quota: Quota | None, unit: str) -> str:

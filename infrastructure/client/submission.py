@@ -53,6 +53,7 @@ class SubmissionFile(Value):
     tags: Words = ()
     forbid_tags: Words = ()
     wait_ms: Annotated[int, Field(ge=1000, le=MAX_WAIT_MS)] = 24 * HOUR_MS
+    slots: Annotated[int, Field(ge=1, le=4096)] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ def build_submission(
         forbid_tags=content.forbid_tags,
         inputs=tuple(named),
         not_after_ms=now_ms + content.wait_ms,
+        slots=content.slots,
     )
     claims = payload(
         iss=wallet.did(Purpose.SUBMISSION), aud=origin, claims=request_claims(request), now_ms=now_ms, entropy=entropy

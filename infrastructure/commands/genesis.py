@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from domain.errors import ConflictError, NotAuthorisedError
+from domain.errors import ConflictError, NotAuthorisedError, RefusedError
 from domain.identifiers import PLATFORM_SLOT, origin, parse_host
 from domain.message import Event, Pending, Recorded
 from domain.platform.events import AdminKey, Genesis, LevelsAdopted
@@ -88,8 +88,12 @@ def adopt_levels(ledger: Ledger, root: Tenant, domains: Sequence[str], tokens: S
     """Adopt priority levels, by the root scope's admins.
 
     Raises:
+        RefusedError: when a domain is named twice.
         NotAuthorisedError: below the threshold.
     """
+    twice = sorted({name for name in domains if list(domains).count(name) > 1})
+    if twice:
+        raise RefusedError(f"{twice[0]} is named twice: a domain has one level")
     platform = ledger.platform()
     stream = ledger.stream(platform.log_id, platform.log_id)
     version = next_levels_version(stream)

@@ -107,8 +107,9 @@ def _usage(ledger: Ledger, context: Context) -> UsageMetered | None:
         return None
     held_ms = max(0, ledger.clock.now_ms() - context.execution.reserved.from_ms)
     memory_mib = -(-context.execution.reserved.limits.memory_bytes // MEBIBYTE)
+    slot_ms = context.queued.facts.slots * held_ms
     return UsageMetered(
-        execution_id=context.execution.id, slot_ms=held_ms, memory_mib_ms=memory_mib * held_ms, fuel=said.fuel
+        execution_id=context.execution.id, slot_ms=slot_ms, memory_mib_ms=memory_mib * held_ms, fuel=said.fuel
     )
 
 

@@ -1,5 +1,6 @@
 """Bundles of a tenant and of scopes with grants, scopes and monitors in them: verified, and refused when forged."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,17 @@ from uuid import UUID
 import pytest
 
 from domain.canonical import canonical
-from domain.quotas.events import Quota, QuotaLent
+from domain.identifiers import execution_id
+from domain.message import Event
+from domain.quotas.events import Quota, QuotaBorrowed, QuotaLent
 from domain.time import DAY_MS
+from domain.workloads.events import OverflowAccepted, OverflowClosed, OverflowOffered, WorkloadPlaced
 from infrastructure.audit.replay import replay_bundle, replay_log
 from infrastructure.client import acts, governance
 from infrastructure.keys.wallet import Wallet
 from infrastructure.statements import jws
 from infrastructure.thaw.restored import commands_of
+from infrastructure.tlog.verdict import Verification
 from tests.audit.past import Past, past_of, refused
 from tests.commands.cell import CLASS, FAMILIES, Cell, founded
 from tests.database import TestServer, postgres
@@ -149,9 +154,98 @@ def _payload(token: str) -> dict[str, Any]:
 
 def test_a_tenant_lends_nothing_and_a_scope_does(governed: Governed, tmp_path: Path) -> None:
     lent = QuotaLent(borrow_id="bor-0x" + "0" * 32, slots=1, memory_bytes=0, tick=1, engine="e")
-    for past, ok in ((governed.treaty, True), (governed.tenant, False)):
-        entries = past.then((past.history[0].stream_id, lent))
-        assert past.verdict(tmp_path / past.tenant.called.replace("/", "-"), entries).ok is ok
+    stream, own = UUID(int=0), governed.treaty.history[0].stream_id
+    assert governed.treaty.verdict(tmp_path / "once", governed.treaty.then((stream, lent))).ok
+    refused(governed.treaty.verdict(tmp_path / "again", governed.treaty.then((stream, lent), (stream, lent))), "once")
+    refused(governed.treaty.verdict(tmp_path / "own", governed.treaty.then((own, lent))), "another stream")
+    refused(governed.tenant.verdict(tmp_path / "tenant", governed.tenant.then((stream, lent))), "by scopes")
+
+
+# Borrowing and overflow: what a tenant's own log tells of them
+
+
+@dataclass
+class Placing:
+    """A past that ends with a placement, and events of it that the decider could have written."""
+
+    past: Past
+    before: Past
+    stream: UUID
+    offered: OverflowOffered
+    placed: WorkloadPlaced
+    borrowed: QuotaBorrowed
+
+    def verdict(self, out: Path, *events: Event) -> Verification:
+        """Return what is said of the past before the placement with these events after it."""
+        return self.before.verdict(out, self.before.then(*((self.stream, event) for event in events)))
+
+
+@pytest.fixture
+def placing(early: Past) -> Placing:
+    """The first placement of the tenant's past."""
+    entry = early.of("workload.placed.v1")
+    placed = entry.event
+    assert isinstance(placed, WorkloadPlaced)
+    named = placed.model_dump(
+        include={"workload_id", "attempt", "engine", "policy_version", "policy_digest", "seen", "tick"}
+    )
+    first = execution_id(early.tenant.origin, placed.workload_id, placed.attempt, 0)
+    digits = hashlib.sha256(b"ledger borrow id v1\0" + first.encode()).hexdigest()[:32]
+    borrowed = QuotaBorrowed(borrow_id=f"bor-0x{digits}", slots=1, memory_bytes=0, lender="h/t/3", **named)
+    offered = OverflowOffered(
+        offer_id="off-0x" + "1" * 32, nodes=(placed.places[0].node,), expires_ms=early.at_ms + 1, **named
+    )
+    before = early.until(early.history[entry.leaf_index - 1])
+    return Placing(early, before, entry.stream_id, offered, placed, borrowed)
+
+
+def taken(offered: OverflowOffered, **changes: Any) -> OverflowAccepted:
+    """Return the acceptance of an offer."""
+    digest = hashlib.sha256(canonical(offered.payload())).hexdigest()
+    usual: dict[str, Any] = {"offer_hash": digest, "standing": True, "statement": None}
+    named = {"workload_id": offered.workload_id, "attempt": offered.attempt, "offer_id": offered.offer_id}
+    return OverflowAccepted(**{**usual, **named, **changes})
+
+
+def closed(offered: OverflowOffered, **changes: Any) -> OverflowClosed:
+    """Return the end of an offer."""
+    named = {"workload_id": offered.workload_id, "attempt": offered.attempt, "offer_id": offered.offer_id}
+    return OverflowClosed(**{**named, "reason": "placed", **changes})
+
+
+def test_a_placement_that_borrows_and_overflows_verifies(placing: Placing, tmp_path: Path) -> None:
+    offered, placed = placing.offered, placing.placed
+    whole = (offered, taken(offered), placed, placing.borrowed, closed(offered))
+    verdict = placing.verdict(tmp_path / "whole", *whole)
+    assert verdict.ok, verdict.first_error
+    assert "borrowings: what the scope above had idle" in " ".join(verdict.not_checked)
+    later = offered.model_copy(update={"offer_id": "off-0x" + "2" * 32})
+    again = (offered, closed(offered, reason="expired"), later, taken(later), placed, closed(later))
+    assert placing.verdict(tmp_path / "again", *again).ok
+
+
+def test_a_borrowing_that_does_not_follow_from_its_placement_is_found(placing: Placing, tmp_path: Path) -> None:
+    borrowed, placed = placing.borrowed, placing.placed
+    wrong: list[tuple[Event, ...]] = [
+        (borrowed,), (borrowed, placed), (placed, borrowed, borrowed),
+        (placed, borrowed.model_copy(update={"borrow_id": "bor-0x" + "0" * 32})),
+        (placed, borrowed.model_copy(update={"attempt": 2})), (placed, borrowed.model_copy(update={"slots": 0})),
+    ]  # fmt: skip
+    for number, events in enumerate(wrong):
+        refused(placing.verdict(tmp_path / f"{number}", *events), "borrow")
+
+
+def test_an_offer_out_of_order_is_found(placing: Placing, tmp_path: Path) -> None:
+    offered, placed = placing.offered, placing.placed
+    elsewhere = offered.model_copy(update={"nodes": ("omega",)})
+    wrong: list[tuple[Event, ...]] = [
+        (placed, offered), (offered, offered), (taken(offered),), (closed(offered),),
+        (offered, taken(offered, offer_hash="0" * 64)), (offered, taken(offered, offer_id="off-0x" + "2" * 32)),
+        (offered, closed(offered)), (elsewhere, taken(elsewhere), placed, closed(elsewhere)),
+        (offered, closed(offered, reason="refused"), taken(offered)), (offered.model_copy(update={"attempt": 2}),),
+    ]  # fmt: skip
+    for number, events in enumerate(wrong):
+        refused(placing.verdict(tmp_path / f"{number}", *events))
 
 
 def test_what_was_replayed_from_a_bundle_equals_the_database_and_names_what_was_granted(

@@ -52,7 +52,7 @@ def test_a_tree_of_scopes_is_built_granted_and_shown(ledger: Installation, tmp_p
     mine = next(row for row in rows.values() if row["above"] == rows["Rhine"]["slot"])
     assert (rows["root"]["depth"], rows["Rhine"]["depth"], mine["depth"]) == (0, 1, 2)
     assert mine["name"] is None, "the operator sees tenants by slot"
-    assert mine["slots"] == {"nominal": 4, "borrow": 2, "lend": 0, "used": 0, "borrowed": 0}
+    assert mine["slots"] == {"nominal": 4, "borrow": 2, "lend": 0, "used": 0, "borrowed": 0, "lent": 0}
     assert (mine["memory_bytes"]["nominal"], mine["weight"]) == (None, 3)
     assert rows["Rhine"]["memory_bytes"]["nominal"] == 4096 * 1024 * 1024
     (own,) = ledger.done("quotas", "--tenant", "RhineDAO/DEU", "--json").json["quotas"]
@@ -117,6 +117,8 @@ def test_quotas_that_stop_a_tenant_are_warned_of(ledger: Installation) -> None:
 def test_levels_are_adopted_anew(ledger: Installation) -> None:
     assert ledger.done("levels", "adopt", "Finance", "Disaster", "--json").json == {"levels": ["Finance", "Disaster"]}
     ledger.refused("levels", "adopt", "Disaster", "--root-key", "alice.json", says="no key enrolled")
+    ledger.refused("levels", "adopt", "Disaster", "Disaster", says="named twice")
+    ledger.refused("levels", "adopt", "not a word", says="domains")
     ledger.done("levels", "adopt", "Disaster", "Health", "Finance", "Planning")
 
 

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from domain.cacs.events import UsageMetered
 from domain.canonical import canonical
 from domain.errors import ConflictError, MalformedError, NotAuthorisedError, RefusedError, UnknownError
 from domain.identifiers import uuid7, workload_id
 from domain.message import Event
 from domain.time import DAY_MS, HOUR_MS
-from domain.workloads.events import CredentialChecked, WorkloadDenied
+from domain.workloads.events import CredentialChecked, WorkloadDenied, WorkloadQueued
 from infrastructure.client import acts
 from infrastructure.client.submission import InputSource, Submission, SubmissionFile, build_submission
 from infrastructure.commands import submissions
@@ -20,6 +22,7 @@ from infrastructure.keys import base64url
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.statements import jws
 from tests.commands.cell import BOUNDS, CLASS, ENTROPY, FLOOD, FLOWS, THRESHOLD, Cell, Member
+from tests.commands.driver import Driver
 
 UNKNOWN = "UNDRR::Disaster::Unregistered@1.0.0"
 
@@ -364,3 +367,17 @@ def test_a_deprecated_clause_takes_no_new_submission_and_what_waits_goes_on(cell
     cell.settle()
     assert cell.executions(member, early)
     cell.rest()
+
+
+def test_a_workload_may_ask_for_several_slots_and_is_metered_for_them(cell: Cell) -> None:
+    member = cell.join()
+    (one,), (three,) = cell.place(member), cell.place(member, slots=3)
+    facts = {event.facts.slots for event in cell.events(member, WorkloadQueued)}
+    assert facts == {1, 3}
+    cell.clock.advance_to(cell.clock.now_ms() + 700)
+    for execution in (one, three):
+        Driver(cell, execution).whole()
+    metered = {event.execution_id: event for event in cell.events(member, UsageMetered)}
+    assert metered[three].slot_ms == 3 * metered[one].slot_ms > 0
+    with cell.nothing_written(), pytest.raises(ValidationError):
+        cell.submit(member, slots=0)

@@ -1,12 +1,14 @@
 """Lists of quotas and usage: sums are those of what lives and of what was metered, and rows follow the tree."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.cacs.events import UsageMetered
 from domain.quotas.events import Quota, QuotaGranted
+from domain.scheduling.state import Scheduling
 from domain.tenants.events import ScopeRegisteredBelow
 from domain.tenants.state import Tenant, evolve
 from domain.time import DAY_MS
@@ -56,13 +58,27 @@ def test_the_tree_shows_what_is_granted_used_and_borrowed_at_every_node() -> Non
     assert [(row["slot"], row["depth"], row["above"], row["kind"]) for row in rows] == [
         (3, 0, None, "root"), (2, 1, 3, "treaty"), (A, 2, 2, "tenant"), (B, 1, 3, "tenant"),
     ]  # fmt: skip
-    used = {row["slot"]: (row["slots"]["used"], row["slots"]["borrowed"]) for row in rows}
-    assert used == {3: (4, 0), 2: (3, 1), A: (3, 1), B: (1, 0)}
+    assert {row["slot"]: row["slots"]["used"] for row in rows} == {3: 4, 2: 3, A: 3, B: 1}
+    assert all(row[name]["borrowed"] == row[name]["lent"] == 0 for row in rows for name in ("slots", "memory_bytes"))
     assert [row["memory_bytes"]["used"] for row in rows] == [
         count * samples.BOUNDS.memory_bytes for count in (4, 3, 3, 1)
     ]
     assert rows[2]["weight"] == 7
     assert [row["name"] for row in rows] == ["root", "Rhine", None, None]
+
+
+def test_open_borrowings_are_shown_on_both_sides_once_for_each_attempt() -> None:
+    queued = samples.queued()
+    loan = SimpleNamespace(lender=2, slots=3, memory_bytes=5)
+
+    def live(slot: int, attempt: int, borrow: object) -> SimpleNamespace:
+        again = queued.model_copy(update={"attempt": attempt})
+        return SimpleNamespace(slot=slot, key=(slot, queued.workload_id), queued=again, borrow=borrow)
+
+    lives = {"e0": live(A, 1, loan), "e1": live(A, 1, loan), "e2": live(A, 2, loan), "e3": live(B, 1, None)}
+    rows = {row["slot"]: row for row in quotas(cast("Scheduling", SimpleNamespace(live=lives)), people())}
+    found = {slot: (row["slots"]["borrowed"], row["memory_bytes"]["lent"]) for slot, row in rows.items()}
+    assert found == {3: (0, 0), 2: (0, 10), A: (6, 0), B: (0, 0)}
 
 
 def test_a_tenant_whose_scope_can_not_be_read_stands_at_the_top() -> None:
