@@ -64,7 +64,7 @@ class Presence:
         self.daos: dict[int, dict[str, int]] = {}
         self.guards: dict[int, dict[Guard, int]] = {}
         self._at: dict[Mark, int] = {}
-        self._counts: dict[Mark, dict[int, int]] = {}
+        self._here: dict[int, dict[Mark, int]] = {}
         self._by_dao: dict[str, int] = {}
         self._open_to: dict[str, int] = {}
 
@@ -72,10 +72,10 @@ class Presence:
         """Let somebody live on a node."""
         bit = 1 << at
         self.occupied |= bit
+        here = self._here.setdefault(at, {})
         for mark in who.marks:
-            counts = self._counts.setdefault(mark, {})
-            counts[at] = counts.get(at, 0) + 1
-            if counts[at] == 1:
+            count = here[mark] = here.get(mark, 0) + 1
+            if count == 1:
                 self._at[mark] = self._at.get(mark, 0) | bit
         daos = self.daos.setdefault(at, {})
         daos[who.dao] = daos.get(who.dao, 0) + 1
@@ -90,11 +90,11 @@ class Presence:
     def leave(self, at: int, who: Manners) -> None:
         """Let somebody go who lived there."""
         bit = 1 << at
+        here = self._here[at]
         for mark in who.marks:
-            counts = self._counts[mark]
-            counts[at] -= 1
-            if not counts[at]:
-                del counts[at]
+            here[mark] -= 1
+            if not here[mark]:
+                del here[mark]
                 self._clear(self._at, mark, bit)
         daos = self.daos[at]
         daos[who.dao] -= 1
@@ -115,6 +115,15 @@ class Presence:
             if mark in at:
                 mask |= at[mark]
         return mask
+
+    def bars(self, avoids: tuple[Mark, ...], at: int) -> bool:
+        """Tell whether a node has a mark that somebody can't be beside."""
+        here = self._here.get(at)
+        return here is not None and not here.keys().isdisjoint(avoids)
+
+    def knows(self, who: Manners, nodes: int) -> bool:
+        """Tell whether at some of these nodes somebody's name may count: to be let in, or to be asked for names."""
+        return who.guard is not None or bool(nodes & self.guarded & self._open_to.get(who.dao, 0))
 
     def closed_to(self, who: Manners, nodes: int) -> int:
         """Return those of some nodes where somebody's name, or that of who lives there, keeps the newcomer out."""

@@ -135,6 +135,7 @@ class Desk(Tables):
 
     def regroup(self, account: Account) -> None:
         """Sort a tenant's workloads into classes anew: its policy changed, or the levels did."""
+        passes = dict(self.passes)
         for work in account.classes.values():
             if work.members:
                 self._count(work, -len(work.members))
@@ -144,6 +145,7 @@ class Desk(Tables):
         account.shapes.clear()
         for key in account.waiting:
             self._join(account, self.waiting[key])
+        self.passes = {level: count for level, count in passes.items() if level in self.by_level}
 
     def _join(self, account: Account, waiting: Waiting) -> None:
         work: WorkClass | None = account.shapes.get(waiting.shape)
@@ -286,6 +288,7 @@ class Desk(Tables):
         """Keep a node free for a class that was passed over too often."""
         self.kept = (self.eligibility.facts[at].node, work.head.key)
         self.kept_bit = 1 << at
+        self.queues.look_at(work)  # the node may have room by now, and its line doesn't speak of it any more
 
     def release_kept(self) -> None:
         """Let everybody have the node again that was kept."""

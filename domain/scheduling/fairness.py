@@ -21,11 +21,12 @@ _Entry = tuple[int, int, int, WorkClass]
 class Order:
     """Classes of one level, the next one first. A class is in one order at most."""
 
-    __slots__ = ("_heaps", "size")
+    __slots__ = ("_heaps", "changes", "size")
 
     def __init__(self) -> None:
         self._heaps: dict[Account, list[_Entry]] = {}
         self.size = 0
+        self.changes = 0
 
     def add(self, work: WorkClass) -> None:
         """Take a class in that is in no order."""
@@ -37,11 +38,13 @@ class Order:
         """Let a class go."""
         work.order = None
         self.size -= 1
+        self.changes += 1
         if not self.size:
             self._heaps.clear()
 
     def push(self, work: WorkClass) -> None:
         """Take note that a class of this order may be nearer its turn than before."""
+        self.changes += 1
         parent = work.account.parent
         if parent is None:
             raise AssertionError("a tenant hangs somewhere")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from domain.scheduling import tokens
 from domain.scheduling.choice import independent_choice
 from domain.scheduling.classes import WorkClass
+from domain.scheduling.colocation import bits
 from domain.scheduling.desk import Desk
 from domain.scheduling.quotas import Account, Hindrance, Loan, lends
 from domain.scheduling.wake import BANDWIDTH, NODES, QUOTA, Line, Spot
@@ -97,46 +98,75 @@ def hang(state: Desk, work: WorkClass, blocked: Blocked) -> None:
         state.queues.wait(work, BANDWIDTH, None, aside=False)
         state.retry(work)
         return
-    hindrance = blocked.hindrance
-    line = _node_line(state, work) if hindrance is None else _quota_line(state, work, hindrance)
-    state.queues.wait(work, blocked.reason, line, aside=work.count > 1 or line.opened())
+    if blocked.hindrance is not None:
+        line = _quota_line(state, work, blocked.hindrance)
+        state.queues.wait(work, QUOTA, line, aside=line.opened(line))
+        return
+    # Several enclaves fit nowhere together, or not for the class that is known by name at some node: it stands aside.
+    several = work.count > 1
+    known = several and state.presence.knows(work.manners, work.eligible)
+    line = _node_line(state, work, known=known)
+    if several and not known:
+        line.called = 0  # there is nothing for it, so there is nothing for the others of its line
+    state.queues.wait(work, NODES, line, aside=known or line.opened(line))
 
 
-def _node_line(state: Desk, work: WorkClass) -> Line:
+def _node_line(state: Desk, work: WorkClass, *, known: bool) -> Line:
     place = (work.eligible, work.slots, work.memory)
     spot = state.queues.spots.get(place)
     if spot is None:
         spot = state.queues.spots[place] = Spot(*place)
-    avoids, apart = work.manners.avoids, work.manners.guard is not None
-    key = (work.level, avoids, apart)
+    key = (work.level, work.manners.avoids, work.manners.guard is not None, work.count, work.distinct, known)
     line = spot.lines.get(key)
     if line is None:
-
-        def opened() -> bool:
-            presence = state.presence
-            nodes = place[0] & state.usable & ~state.kept_bit & ~presence.barred(avoids)
-            nodes &= ~(presence.occupied if apart else presence.guarded)
-            return state.capacity.first(nodes, place[1], place[2]) is not None
-
-        line = spot.lines[key] = Line(work.level, opened)
+        line = spot.lines[key] = _line_for(state, work)
     return line
+
+
+def _line_for(state: Desk, work: WorkClass) -> Line:
+    """Return a line of classes that look for the same room, whatever their names.
+
+    Whom somebody's guard lets in, or who is alone on a node with its own kind, is called by itself.
+    """
+    avoids, apart, several, slots, memory = (
+        work.manners.avoids, work.manners.guard is not None, work.count > 1, work.slots, work.memory
+    )  # fmt: skip
+    presence, capacity = state.presence, state.capacity
+
+    def admits(at: int) -> bool:
+        bit = 1 << at
+        if not state.usable & bit or state.kept_bit & bit or presence.bars(avoids, at):
+            return False
+        return several or not (presence.occupied if apart else presence.guarded) & bit
+
+    def opened(line: Line) -> bool:
+        for at in bits(line.called):
+            if capacity.fits(at, slots, memory) and admits(at):
+                return True
+            line.called &= ~(1 << at)
+        return False
+
+    return Line(work.level, opened, admits=admits)
 
 
 def _quota_line(state: Desk, work: WorkClass, hindrance: Hindrance) -> Line:
     account, asked = hindrance.account, (work.slots_all, work.memory_all)
     lenders = hindrance.lenders
-    key = (work.level, account.slot, lenders is None, *asked)
+    # What a tenant itself gives back is looked at by itself (Line.lent): all below one scope wait for the same lenders.
+    shared = account.parent if lenders and account is work.account else account
+    key = (work.level, account.slot if shared is None else shared.slot, lenders is None, *asked)
     line = state.queues.quota_lines.get(key)
     if line is None:
-        opened = _not_full(account, asked) if lenders is None else _lent(account, asked, lenders)
+        own = None if shared is not account else account
+        opened = _not_full(account, asked) if lenders is None else _lent(own, asked, lenders)
         line = state.queues.quota_lines[key] = Line(work.level, opened, lent=lenders is not None)
-    for one in (account, *(lenders or ())):
+    for one in (shared or account, *(lenders or ())):
         one.lines[line] = None
     return line
 
 
-def _not_full(account: Account, asked: tuple[int, int]) -> Callable[[], bool]:
-    def opened() -> bool:
+def _not_full(account: Account, asked: tuple[int, int]) -> Callable[[Line], bool]:
+    def opened(_: Line) -> bool:
         return all(
             limit is None or account.used[resource] + asked[resource] <= limit.nominal + limit.borrow
             for resource, limit in enumerate(account.limits)
@@ -145,11 +175,16 @@ def _not_full(account: Account, asked: tuple[int, int]) -> Callable[[], bool]:
     return opened
 
 
-def _lent(account: Account, asked: tuple[int, int], lenders: tuple[Account, ...]) -> Callable[[], bool]:
-    def opened() -> bool:
-        if any(lends(one, resource) > 0 for one in lenders for resource in (0, 1)):
-            return True
-        return all(
+def _lent(account: Account | None, asked: tuple[int, int], lenders: tuple[Account, ...]) -> Callable[[Line], bool]:
+    lending = [
+        (one, resource) for one in lenders for resource, limit in enumerate(one.limits) if limit is not None
+    ]  # fmt: skip
+
+    def opened(_: Line) -> bool:
+        for one, resource in lending:
+            if lends(one, resource) > 0:
+                return True
+        return account is not None and all(
             limit is None or account.used[resource] + asked[resource] <= limit.nominal
             for resource, limit in enumerate(account.limits)
         )

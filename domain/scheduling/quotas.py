@@ -131,7 +131,8 @@ class QuotaTree:
         resource = SLOTS if needs[SLOTS] else MEMORY
         limited = path[highest].limits[resource]
         limit_of = limited.nominal if limited is not None else 0
-        return Hindrance(path[highest], resource, limit_of, tuple(path[highest + 1 :]))
+        lenders = tuple(one for one in path[highest + 1 :] if one.limits != (None, None))
+        return Hindrance(path[highest], resource, limit_of, lenders)
 
     def _inner(self, account: Account) -> None:
         """Make an account one that others hang below: it has a path."""

@@ -45,6 +45,7 @@ class Scheduling(Desk):
         if view["v"] != VIEW_VERSION:
             raise MalformedError(f"view version {view['v']} is not read by this engine")
         self.inputs += 1
+        self.queues.moves += 1
         self.now_ms = max(self.now_ms, view["at_ms"])
         slot = view["slot"]
         self.seen[slot] = view["leaf"]
@@ -55,6 +56,7 @@ class Scheduling(Desk):
 
     def apply(self, act: Iterable[Decision]) -> None:
         """Take decisions in that `next_act` returned, or the first of them."""
+        self.queues.moves += 1
         for slot, stream, version, event in act:
             view = members_of(event)
             view["slot"] = slot

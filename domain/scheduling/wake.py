@@ -27,17 +27,25 @@ class Line:
     Args:
         level: of all of them.
         opened: tells whether what they wait for may be there for the next of them.
+        admits: for a line that waits for room, tells whether one node could let the next of them in.
         lent: whether it is something lent that they wait for: then what a tenant itself gives back may help it.
     """
 
-    __slots__ = ("aside", "lent", "level", "opened", "order")
+    __slots__ = ("admits", "aside", "called", "first", "lent", "level", "opened", "order", "seen")
 
-    def __init__(self, level: int, opened: Callable[[], bool], *, lent: bool = False) -> None:
+    def __init__(
+        self, level: int, opened: Callable[["Line"], bool], *, lent: bool = False,
+        admits: Callable[[int], bool] | None = None,
+    ) -> None:  # fmt: skip
+        self.admits = admits
+        self.called = 0  # the nodes for which it was called since it was cold: there is nothing on others
         self.level = level
         self.opened = opened
         self.order = Order()
         self.aside: dict[WorkClass, None] = {}
         self.lent = lent
+        self.seen = (-1, -1)  # at which move of the state, and change of its order, `first` was worked out
+        self.first: tuple[Turn, WorkClass] | None = None
 
 
 class Spot:
@@ -57,7 +65,8 @@ class Queues:
 
     def __init__(self) -> None:
         self.ready: dict[int, Order] = {}
-        self.hot: dict[Line, None] = {}
+        self.hot: dict[int, dict[Line, None]] = {}
+        self.moves = 0  # of the state, since the beginning
         self.spots: dict[tuple[int, int, int], Spot] = {}
         self.quota_lines: dict[tuple[object, ...], Line] = {}
         self.by_dao: dict[str, dict[WorkClass, None]] = {}
@@ -116,22 +125,30 @@ class Queues:
                 line.order.add(work)
             line.aside.clear()
         if line.order.size:
-            self.hot[line] = None
+            self.hot.setdefault(line.level, {})[line] = None
 
     def freed(self, node: int, slots: int, memory: int) -> None:
         """Call the lines of who could use a node that has so much room."""
         bit, empty = 1 << node, []
         for key, spot in self.spots.items():
-            if spot.slots <= slots and spot.memory <= memory and spot.nodes & bit:
-                for name, line in list(spot.lines.items()):
-                    if line.order.size or line.aside:
-                        self.call(line)
-                    else:
-                        del spot.lines[name]
-                if not spot.lines:
-                    empty.append(key)
+            fits = spot.slots <= slots and spot.memory <= memory and spot.nodes & bit
+            if fits and not self._call_at(spot, node, bit):
+                empty.append(key)
         for key in empty:
             del self.spots[key]
+
+    def _call_at(self, spot: Spot, node: int, bit: int) -> bool:
+        """Call the lines of a spot for a node; tell whether there are any."""
+        over = []
+        for name, line in spot.lines.items():
+            if line.aside or (line.order.size and line.admits is not None and line.admits(node)):
+                line.called |= bit
+                self.call(line)
+            elif not line.order.size:
+                over.append(name)
+        for name in over:
+            del spot.lines[name]
+        return bool(spot.lines)
 
     def returned(self, path: Iterable[Account]) -> None:
         """Call the lines that hang on accounts where something was given back."""
@@ -150,8 +167,8 @@ class Queues:
 
     def levels(self) -> list[int]:
         """Return the levels of which somebody has to be looked at."""
-        found = {line.level for line in self.hot}
-        found.update(level for level, order in self.ready.items() if order.size)
+        found = {level for level, order in self.ready.items() if order.size}
+        found.update(level for level, lines in self.hot.items() if lines)
         return sorted(found)
 
     def best(self, level: int) -> WorkClass | None:
@@ -163,12 +180,21 @@ class Queues:
             first = ready.best()
             if first is not None:
                 least, found = first
-        for line in [line for line in self.hot if line.level == level]:
-            first = line.order.best() if line.opened() else None
+        cold: list[Line] = []
+        hot = self.hot.get(level, {})
+        for line in hot:
+            seen = (self.moves, line.order.changes)
+            if line.seen != seen:
+                line.seen = seen
+                line.first = line.order.best() if line.opened(line) else None
+            first = line.first
             if first is None:
-                del self.hot[line]
+                cold.append(line)
             elif least is None or first[0] < least:
                 least, found = first
+        for line in cold:
+            line.called = 0
+            del hot[line]
         return found
 
     @staticmethod
