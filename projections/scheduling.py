@@ -20,14 +20,14 @@ def folded(history: Iterable[tuple[int, Recorded]]) -> Scheduling:
 
 def queue(state: Scheduling) -> list[dict[str, Any]]:
     """Return who waits, in the order in which they would be served. For the operator: it spans tenants, by slot."""
-    waiting = sorted(state.waiting.values(), key=lambda w: (state.level(w.queued.facts), w.arrived))
+    waiting = sorted(state.waiting.values(), key=lambda w: (state.level(w.facts), w.arrived))
     return [
         {
             "slot": item.slot,
-            "workload": item.queued.workload_id,
-            "attempt": item.queued.attempt,
-            "level": state.level(item.queued.facts),
-            "deferred": item.key in state.deferred,
+            "workload": item.key[1],
+            "attempt": item.attempt,
+            "level": state.level(item.facts),
+            "deferred": state.told(item.key) != "",
         }
         for item in waiting
     ]

@@ -1,93 +1,208 @@
-"""The scheduler's state as restricted JSON and back: what a checkpoint holds, and what the state digest covers."""
+"""The scheduler's state as restricted JSON and back: what a checkpoint holds, and what the state digest covers.
+
+Invariants:
+- Only tables are dumped, and of what is worked out from them what was told and who is watched. The rest is worked out
+  again: the state that is loaded decides what the one that was dumped would have.
+- Facts, rules and policies are written once each, under their digest: many workloads share them.
+"""
 
 from typing import Any
 
 from domain.canonical import canonical
-from domain.policies.facts import NodeFacts, Resident
+from domain.hashing import sha256_hex
+from domain.policies.facts import NodeFacts, WorkloadFacts
 from domain.policies.kinds import Policy
+from domain.scheduling.colocation import Manners, manners
+from domain.scheduling.desk import Desk
+from domain.scheduling.passing import watch_list
+from domain.scheduling.quotas import MEMORY, SLOTS
 from domain.scheduling.silence import Signs
-from domain.scheduling.tables import Key, Live, Tables, Waiting
-from domain.workloads.events import WorkloadQueued
+from domain.scheduling.tables import Bandwidth, Borrow, Key, Limit, Live, Place, Quota, Shape, Waiting
 
 
-def dumped(state: Tables) -> dict[str, Any]:
-    """Return the state as restricted JSON, everything in a fixed order; `loaded` makes it again."""
+def dumped(state: Desk) -> dict[str, Any]:
+    """Return the state as restricted JSON, everything in a fixed order; `load_into` makes it again."""
+    shapes: dict[Shape, str] = {}
+    policies: dict[str, Any] = {}
     return {
         "host": state.host,
         "now_ms": state.now_ms,
         "inputs": state.inputs,
         "arrivals": state.arrivals,
         "levels": list(state.levels),
-        "nodes": {name: facts.model_dump(mode="json") for name, facts in state.nodes.items()},
+        "nodes": [facts.model_dump(mode="json") for facts in state.nodes.values()],
         "drained": sorted(state.drained),
         "policies": {
-            str(slot): [number, policy.model_dump(mode="json")] for slot, (number, policy) in state.policies.items()
+            str(slot): [number, _policy(policies, policy)] for slot, (number, policy) in state.policies.items()
         },
-        "waiting": {_name(key): [w.arrived, w.queued.payload()] for key, w in state.waiting.items()},
+        "places": {str(slot): place.parent for slot, place in state.places.items()},
+        "quotas": {
+            str(slot): [quota.number, _limit(quota.slots), _limit(quota.memory_bytes), quota.weight]
+            for slot, quota in state.quotas.items()
+        },
+        "bandwidths": {str(slot): list(grant) for slot, grant in state.bandwidths.items()},
+        "spent": {str(slot): str(spent) for slot, spent in state.spent.items()},
+        "passes": {str(level): count for level, count in state.passes.items()},
+        "kept": None if state.kept is None else [state.kept[0], _name(state.kept[1])],
+        "waiting": {_name(key): _waiting(shapes, waiting) for key, waiting in state.waiting.items()},
+        "told": {
+            _name(work.head.key): work.told
+            for account in state.tree.accounts.values()
+            for work in account.classes.values()
+            if work.members and work.told
+        },
+        "watched": [[_name(work.head.key), work.bypassed] for work in watch_list(state)],
         "live": {
             name: [
-                e.slot, e.queued.payload(), e.node, e.until_ms, e.phase, e.resident.policy.model_dump(mode="json")
+                _name(live.key), _waiting(shapes, live.waiting), _policy(policies, live.policy), live.node,
+                live.until_ms, live.phase, _borrow(live.borrow),
             ]
-            for name, e in state.live.items()
+            for name, live in state.live.items()
         },
         "seen": {str(slot): leaf for slot, leaf in state.seen.items()},
-        "deferred": sorted(map(_name, state.deferred)),
         "failures": {_name(key): count for key, count in state.failures.items()},
-        "again": {_name(key): queued.payload() for key, queued in state.again.items()},
+        "again": {_name(key): _waiting(shapes, waiting) for key, waiting in state.again.items()},
         "over": sorted(state.over),
         "held": sorted(map(_name, state.held)),
         "attempts": {_name(key): [number, list(cacs)] for key, (number, cacs) in state.attempts.items()},
         "ran": sorted(map(_name, state.ran)),
-        "unsettled": {_name(key): queued.payload() for key, queued in state.unsettled.items()},
+        "unsettled": {_name(key): _waiting(shapes, waiting) for key, waiting in state.unsettled.items()},
         "closed": sorted(state.closed),
         "signs": state.signs.dump(),
         "gone": sorted(state.gone),
         "monitors": {str(slot): list(names) for slot, names in state.monitors.items()},
-        "versions": {f"{slot}/{stream}": version for (slot, stream), version in state.versions.items()},
+        "versions": {_name(key): version for key, version in state.versions.items()},
+        "past": [_name(key) for key in state.past],
+        "by_digest": {
+            "shapes": {digest: _shape(shape) for shape, digest in shapes.items()},
+            "policies": {digest: policy.model_dump(mode="json") for digest, policy in policies.items()},
+        },
     }  # fmt: skip
 
 
-def load_into(state: Tables, dump: dict[str, Any]) -> None:
-    """Fill empty tables from a dump."""
-    state.host, state.now_ms, state.inputs, state.arrivals = (
-        dump["host"], dump["now_ms"], dump["inputs"], dump["arrivals"]
-    )  # fmt: skip
-    state.levels, state.drained, state.over = tuple(dump["levels"]), set(dump["drained"]), set(dump["over"])
-    state.signs, state.gone = Signs.load(dump["signs"]), set(dump["gone"])
+def load_into(state: Desk, dump: dict[str, Any]) -> None:
+    """Fill an empty state from a dump."""
+    shapes = {digest: _shape_from(members) for digest, members in dump["by_digest"]["shapes"].items()}
+    policies = {
+        digest: Policy.model_validate_json(canonical(members))
+        for digest, members in dump["by_digest"]["policies"].items()
+    }
+    for name in ("host", "now_ms", "inputs", "arrivals"):
+        setattr(state, name, dump[name])
+    state.levels = tuple(dump["levels"])
+    state.over, state.gone, state.closed = set(dump["over"]), set(dump["gone"]), set(dump["closed"])
+    state.held, state.ran = set(map(_key, dump["held"])), set(map(_key, dump["ran"]))
+    state.drained, state.signs = set(dump["drained"]), Signs.load(dump["signs"])
     state.monitors = {int(slot): tuple(names) for slot, names in dump["monitors"].items()}
-    state.closed, state.held = set(dump["closed"]), set(map(_unname, dump["held"]))
-    state.ran, state.deferred = set(map(_unname, dump["ran"])), set(map(_unname, dump["deferred"]))
-    state.nodes = {name: NodeFacts.model_validate_json(canonical(facts)) for name, facts in dump["nodes"].items()}
-    state.policies = {int(slot): (number, policy_from(policy)) for slot, (number, policy) in dump["policies"].items()}
-    for name, (arrived, queued) in dump["waiting"].items():
-        key = _unname(name)
-        state.waiting[key] = Waiting(key[0], queued_from(queued), arrived)
-    for name, (slot, payload, node, until_ms, phase, policy) in dump["live"].items():
-        queued = queued_from(payload)
-        resident = Resident(execution_id=name, workload=queued.facts, policy=policy_from(policy))
-        state.live[name] = Live(slot, queued, node, resident, until_ms, phase)
+    for facts in dump["nodes"]:
+        state.put_node(NodeFacts.model_validate_json(canonical(facts)))
+    _load_governance(state, dump, policies)
+    waiting = [_waiting_from(_key(name), shapes, fields) for name, fields in dump["waiting"].items()]
+    for one in sorted(waiting, key=lambda one: one.arrived):
+        state.enqueue(one)
+    _load_live(state, dump, shapes, policies)
+    for name, told in dump["told"].items():
+        state.class_of[_key(name)].told = told
+    for name, bypassed in dump["watched"]:
+        work = state.class_of[_key(name)]
+        state.stamps += 1
+        work.stamp, work.bypassed = state.stamps, bypassed
+        state.watched.append((work.stamp, work))
+    state.passes = {int(level): count for level, count in dump["passes"].items()}
+    if dump["kept"] is not None:
+        node, name = dump["kept"]
+        state.kept, state.kept_bit = (node, _key(name)), 1 << state.eligibility.index[node]
     state.seen = {int(slot): leaf for slot, leaf in dump["seen"].items()}
-    state.failures = {_unname(name): count for name, count in dump["failures"].items()}
-    state.again = {_unname(name): queued_from(queued) for name, queued in dump["again"].items()}
-    state.unsettled = {_unname(name): queued_from(queued) for name, queued in dump["unsettled"].items()}
-    state.attempts = {_unname(name): (number, tuple(cacs)) for name, (number, cacs) in dump["attempts"].items()}
-    state.versions = {_unname(name): version for name, version in dump["versions"].items()}
+    state.failures = {_key(name): count for name, count in dump["failures"].items()}
+    state.again = {_key(name): _waiting_from(_key(name), shapes, one) for name, one in dump["again"].items()}
+    state.unsettled = {_key(name): _waiting_from(_key(name), shapes, one) for name, one in dump["unsettled"].items()}
+    state.attempts = {_key(name): (number, tuple(cacs)) for name, (number, cacs) in dump["attempts"].items()}
+    state.versions = {_key(name): version for name, version in dump["versions"].items()}
+    state.past = dict.fromkeys(_key(name) for name in dump["past"])
 
 
-def _unname(name: str) -> Key:
+def _load_governance(state: Desk, dump: dict[str, Any], policies: dict[str, Policy]) -> None:
+    state.policies = {int(slot): (number, policies[digest]) for slot, (number, digest) in dump["policies"].items()}
+    for slot, parent in dump["places"].items():
+        state.places[int(slot)] = Place(parent)
+        state.tree.hang(int(slot), parent)
+    for slot, (number, slots, memory, weight) in dump["quotas"].items():
+        quota = state.quotas[int(slot)] = Quota(number, _limit_from(slots), _limit_from(memory), weight)
+        state.tree.grant(int(slot), quota)
+    state.bandwidths = {int(slot): Bandwidth(*grant) for slot, grant in dump["bandwidths"].items()}
+    state.spent = {int(slot): int(spent) for slot, spent in dump["spent"].items()}
+
+
+def _load_live(state: Desk, dump: dict[str, Any], shapes: dict[str, Shape], policies: dict[str, Policy]) -> None:
+    borrows: dict[tuple[Key, int], Borrow] = {}
+    known: dict[tuple[str, Shape], Manners] = {}
+    for name, (workload, fields, digest, node, until_ms, phase, lent) in dump["live"].items():
+        waiting = _waiting_from(_key(workload), shapes, fields)
+        borrow = None
+        if lent is not None:
+            attempt = (waiting.key, waiting.attempt)
+            if attempt not in borrows:
+                borrows[attempt] = Borrow(*lent)
+                lender = state.tree.of(lent[0])
+                lender.lent[SLOTS] += lent[1]
+                lender.lent[MEMORY] += lent[2]
+            borrow = borrows[attempt]
+        who = known.get((digest, waiting.shape))
+        if who is None:
+            who = known[digest, waiting.shape] = manners(policies[digest], waiting.facts)
+        state.settle(Live(name, waiting, policies[digest], who, node, until_ms, phase, borrow))
+
+
+def _name(key: tuple[int, str]) -> str:
+    return f"{key[0]}/{key[1]}"
+
+
+def _key(name: str) -> Key:
     slot, _, rest = name.partition("/")
     return int(slot), rest
 
 
-def queued_from(members: dict[str, Any]) -> WorkloadQueued:
-    """Return what was queued, from its members."""
-    return WorkloadQueued.model_validate_json(canonical(members))
+def _shape(shape: Shape) -> dict[str, Any]:
+    return {
+        "facts": shape.facts.model_dump(mode="json"),
+        "rules": [rule.model_dump(mode="json") for rule in shape.clause_rules],
+    }
 
 
-def policy_from(members: dict[str, Any]) -> Policy:
-    """Return a policy, from its members."""
-    return Policy.model_validate_json(canonical(members))
+def _shape_from(members: dict[str, Any]) -> Shape:
+    facts = WorkloadFacts.model_validate_json(canonical(members["facts"]))
+    rules = Policy.model_validate_json(canonical({"rules": members["rules"]})).rules
+    return Shape(canonical(members["facts"]).decode(), facts, rules)
 
 
-def _name(key: Key) -> str:
-    return f"{key[0]}/{key[1]}"
+def _waiting(shapes: dict[Shape, str], waiting: Waiting) -> list[Any]:
+    digest = shapes.get(waiting.shape)
+    if digest is None:
+        digest = shapes[waiting.shape] = sha256_hex(canonical(_shape(waiting.shape)))
+    return [
+        waiting.arrived, waiting.attempt, digest, waiting.clause_id, waiting.module_digest, waiting.not_after_ms,
+        waiting.draft,
+    ]  # fmt: skip
+
+
+def _waiting_from(key: Key, shapes: dict[str, Shape], fields: list[Any]) -> Waiting:
+    arrived, attempt, digest, clause_id, module_digest, not_after_ms, draft = fields
+    return Waiting(key, attempt, shapes[digest], clause_id, module_digest, not_after_ms, draft, arrived)
+
+
+def _policy(policies: dict[str, Any], policy: Policy) -> str:
+    digest = policy.digest()
+    policies[digest] = policy
+    return digest
+
+
+def _limit(limit: Limit | None) -> list[int] | None:
+    return None if limit is None else list(limit)
+
+
+def _limit_from(limit: list[int] | None) -> Limit | None:
+    return None if limit is None else Limit(*limit)
+
+
+def _borrow(borrow: Borrow | None) -> list[int] | None:
+    return None if borrow is None else [borrow.lender, borrow.slots, borrow.memory_bytes, borrow.left]

@@ -1,99 +1,157 @@
-"""Which nodes could take a workload ever, and which can take it now.
+"""Whether the next of a class can be placed now, and where; else what hinders it.
 
 Invariants:
-- `eligible_nodes` reads a node's own facts only, so what it counts may be told to the tenant; `places_now` adds
-  capacity and residents.
-- Of equal choices the tightest node wins (fewest free slots, then least free memory), then the lowest name.
+- What was told to a class holds as long as it is true: that hindrance is looked at first. So what is decided is a
+  function of the state, whenever somebody was looked at before.
+- Nodes of other pools than the primary one are used when no primary node has room, never for a policy that no primary
+  node satisfies.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from domain.policies.facts import NodeFacts
-from domain.policies.feasible import (
-    Finding,
-    allowed,
-    feasible,
-    findings_of_node,
-    independent,
-    independent_count,
-)
-from domain.policies.kinds import Policy
-from domain.scheduling.state import Scheduling
-from domain.scheduling.tables import Waiting
-from domain.workloads.events import FilteredNodes
+from domain.scheduling import tokens
+from domain.scheduling.choice import independent_choice
+from domain.scheduling.classes import WorkClass
+from domain.scheduling.desk import Desk
+from domain.scheduling.quotas import Account, Hindrance, Loan, lends
+from domain.scheduling.wake import BANDWIDTH, NODES, QUOTA, Line, Spot
+
+_REASONS = (BANDWIDTH, QUOTA, NODES)
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """Nodes whose own facts fit, how many there are, and what excluded the others (a node counts once per rule)."""
+class Blocked:
+    """Why not now; of a quota what hinders."""
 
-    eligible: tuple[NodeFacts, ...]
-    nodes: int
-    filtered: tuple[FilteredNodes, ...]
-    dominant: Finding | None
+    reason: str
+    hindrance: Hindrance | None = None
 
 
-def eligible_nodes(state: Scheduling, waiting: Waiting, policy: Policy) -> Candidates:
-    """Return the nodes whose own facts satisfy the policy, whoever lives there."""
-    eligible: list[NodeFacts] = []
-    counts: Counter[str] = Counter()
-    examples: dict[str, Finding] = {}
-    nodes = [facts for name, facts in sorted(state.nodes.items()) if name not in state.drained]
-    for node in nodes:
-        failed = [f for f in findings_of_node(policy, waiting.queued.facts, node) if not f.passed]
-        if not failed:
-            eligible.append(node)
-        for finding in {f.rule: f for f in reversed(failed)}.values():
-            counts[finding.rule] += 1
-            examples.setdefault(finding.rule, finding)
-    filtered = tuple(FilteredNodes(rule=rule, nodes=count) for rule, count in sorted(counts.items()))
-    dominant = min(counts, key=lambda rule: (-counts[rule], rule), default=None)
-    return Candidates(tuple(eligible), len(nodes), filtered, examples[dominant] if dominant else None)
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The nodes, by number, and what has to be borrowed."""
+
+    nodes: tuple[int, ...]
+    loan: Loan | None
 
 
-def places_now(
-    state: Scheduling, waiting: Waiting, policy: Policy, eligible: Sequence[NodeFacts]
-) -> tuple[NodeFacts, ...]:
-    """Return the places for every enclave that the policy asks for, all or none."""
-    facts = waiting.queued.facts
-    ready: list[tuple[tuple[int, int, str], NodeFacts]] = []
-    for node in eligible:
-        slots, memory = state.free(node)
-        if not state.signs.usable(node.node):
-            continue  # in doubt: it may come back, so this is no denial
-        if slots < 1 or memory < facts.bounds.memory_bytes:
-            continue
-        if allowed(feasible(policy, facts, node, state.residents(node.node), state.now_ms)):
-            ready.append(((slots, memory, node.node), node))
-    ready.sort(key=lambda item: item[0])
-    return independent_choice(policy, [node for _, node in ready])
+def look(state: Desk, work: WorkClass) -> Blocked | Chosen:
+    """Look whether the next of a class can be placed."""
+    state.ensure(work)
+    nodes: tuple[int, ...] = ()
+    loan: Loan | None = None
+    reasons = _REASONS if work.told in {"", BANDWIDTH} else (work.told, *_REASONS)
+    for reason in reasons:
+        if reason == BANDWIDTH:
+            if _without_tokens(state, work):
+                return Blocked(BANDWIDTH)
+        elif reason == QUOTA:
+            judged = state.tree.judge(work.account, work.slots_all, work.memory_all)
+            if isinstance(judged, Hindrance):
+                return Blocked(QUOTA, judged)
+            loan = judged
+        elif not nodes:
+            nodes = _nodes(state, work)
+            if not nodes:
+                return Blocked(NODES)
+    return Chosen(nodes, loan)
 
 
-def independent_choice(policy: Policy, nodes: Sequence[NodeFacts]) -> tuple[NodeFacts, ...]:
-    """Return the first choice, in the order given, of as many independent nodes as the policy asks for, or none."""
-    count, distinct = independent_count(policy)
-    if count == 1:
-        return tuple(nodes[:1])
-    return _extend((), nodes, count, distinct, [_SEARCH_STEPS])
+def _without_tokens(state: Desk, work: WorkClass) -> bool:
+    slot = work.account.slot
+    grant = state.bandwidths.get(slot)
+    return grant is not None and not tokens.passes(grant, state.spent.get(slot, 0), work.slots_all, state.now_ms)
 
 
-def _extend(
-    chosen: tuple[NodeFacts, ...], rest: Sequence[NodeFacts], count: int, distinct: tuple[str, ...], steps: list[int]
-) -> tuple[NodeFacts, ...]:
-    if len(chosen) == count:
-        return chosen
-    for at, node in enumerate(rest):
-        steps[0] -= 1
-        if steps[0] < 0:
-            return ()
-        if independent((*chosen, node), distinct):
-            found = _extend((*chosen, node), rest[at + 1 :], count, distinct, steps)
-            if found:
-                return found
-    return ()
+def _nodes(state: Desk, work: WorkClass) -> tuple[int, ...]:
+    capacity, presence, who = state.capacity, state.presence, work.manners
+    nodes = work.eligible & state.usable & ~presence.barred(who.avoids)
+    if state.kept_bit and not state.keeps(work):
+        nodes &= ~state.kept_bit
+    if who.guard is not None or nodes & presence.guarded:
+        nodes = capacity.roomy(nodes, work.slots, work.memory)
+        nodes &= ~presence.closed_to(who, nodes)
+    primary = state.eligibility.primary
+    pools = [nodes & primary]
+    if work.eligible & primary & state.undrained:
+        pools.append(nodes & ~primary)
+    if work.count == 1:
+        for pool in pools:
+            found = capacity.first(pool, work.slots, work.memory)
+            if found is not None:
+                return (found,)
+        return ()
+    ready = [at for pool in pools for at in capacity.all(pool, work.slots, work.memory)]
+    chosen = independent_choice(work.policy, [state.eligibility.facts[at] for at in ready])
+    return tuple(state.eligibility.index[facts.node] for facts in chosen)
 
 
-_SEARCH_STEPS = 20_000
-"""Bound on the search: three-dimensional matching has no better general answer; counted, so it is deterministic."""
+def hang(state: Desk, work: WorkClass, blocked: Blocked) -> None:
+    """Let a class wait for what hinders it."""
+    if blocked.reason == work.told:
+        state.queues.untold.pop(work, None)
+    else:
+        state.queues.untold[work] = None
+    if blocked.reason == BANDWIDTH:
+        state.queues.wait(work, BANDWIDTH, None, aside=False)
+        state.retry(work)
+        return
+    hindrance = blocked.hindrance
+    line = _node_line(state, work) if hindrance is None else _quota_line(state, work, hindrance)
+    state.queues.wait(work, blocked.reason, line, aside=work.count > 1 or line.opened())
+
+
+def _node_line(state: Desk, work: WorkClass) -> Line:
+    place = (work.eligible, work.slots, work.memory)
+    spot = state.queues.spots.get(place)
+    if spot is None:
+        spot = state.queues.spots[place] = Spot(*place)
+    avoids, apart = work.manners.avoids, work.manners.guard is not None
+    key = (work.level, avoids, apart)
+    line = spot.lines.get(key)
+    if line is None:
+
+        def opened() -> bool:
+            presence = state.presence
+            nodes = place[0] & state.usable & ~state.kept_bit & ~presence.barred(avoids)
+            nodes &= ~(presence.occupied if apart else presence.guarded)
+            return state.capacity.first(nodes, place[1], place[2]) is not None
+
+        line = spot.lines[key] = Line(work.level, opened)
+    return line
+
+
+def _quota_line(state: Desk, work: WorkClass, hindrance: Hindrance) -> Line:
+    account, asked = hindrance.account, (work.slots_all, work.memory_all)
+    lenders = hindrance.lenders
+    key = (work.level, account.slot, lenders is None, *asked)
+    line = state.queues.quota_lines.get(key)
+    if line is None:
+        opened = _not_full(account, asked) if lenders is None else _lent(account, asked, lenders)
+        line = state.queues.quota_lines[key] = Line(work.level, opened, lent=lenders is not None)
+    for one in (account, *(lenders or ())):
+        one.lines[line] = None
+    return line
+
+
+def _not_full(account: Account, asked: tuple[int, int]) -> Callable[[], bool]:
+    def opened() -> bool:
+        return all(
+            limit is None or account.used[resource] + asked[resource] <= limit.nominal + limit.borrow
+            for resource, limit in enumerate(account.limits)
+        )
+
+    return opened
+
+
+def _lent(account: Account, asked: tuple[int, int], lenders: tuple[Account, ...]) -> Callable[[], bool]:
+    def opened() -> bool:
+        if any(lends(one, resource) > 0 for one in lenders for resource in (0, 1)):
+            return True
+        return all(
+            limit is None or account.used[resource] + asked[resource] <= limit.nominal
+            for resource, limit in enumerate(account.limits)
+        )
+
+    return opened

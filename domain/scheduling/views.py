@@ -37,7 +37,7 @@ def view_of(recorded: Recorded, slot: int) -> View:
         "version": recorded.version,
         "leaf": recorded.leaf_index,
         "at_ms": recorded.at_ms,
-        **_members(recorded.event),
+        **members_of(recorded.event),
     }
 
 
@@ -47,83 +47,84 @@ def view_bytes(view: View) -> bytes:
 
 
 @singledispatch
-def _members(event: Event) -> dict[str, Any]:  # noqa: ARG001 - the default reads nothing of it
+def members_of(event: Event) -> dict[str, Any]:  # noqa: ARG001 - the default reads nothing of it
+    """Return what the kind adds, and the kind."""
     return {"kind": "moved"}
 
 
-@_members.register
+@members_of.register
 def _(event: platform.Genesis) -> dict[str, Any]:
     return {"kind": "genesis", "host": event.host}
 
 
-@_members.register
+@members_of.register
 def _(event: platform.LevelsAdopted) -> dict[str, Any]:
     return {"kind": "levels", "domains": list(event.domains)}
 
 
-@_members.register
+@members_of.register
 def _(event: platform.Ticked) -> dict[str, Any]:
     return {"kind": "tick", "due_ms": event.due_ms}
 
 
-@_members.register
+@members_of.register
 def _(event: platform.KeyDestroyed) -> dict[str, Any]:
     return {"kind": "erased", "erased": event.slot}
 
 
-@_members.register
+@members_of.register
 def _(event: nodes.NodeEnrolled) -> dict[str, Any]:
     return {"kind": "node", "facts": event.facts.model_dump(mode="json")}
 
 
-@_members.register
+@members_of.register
 def _(event: nodes.NodeDrained) -> dict[str, Any]:
     return {"kind": "drained", "node": event.node}
 
 
-@_members.register
+@members_of.register
 def _(event: platform.DecisionsMade) -> dict[str, Any]:
     return {"kind": "decided", "epoch": event.epoch, "position": event.position, "decisions": event.decisions}
 
 
-@_members.register
+@members_of.register
 def _(event: tenants.TenantRegistered) -> dict[str, Any]:
     return {"kind": "tenant", "dao": event.dao, "jurisdiction": event.jurisdiction, "parent": event.parent}
 
 
-@_members.register
+@members_of.register
 def _(event: tenants.ScopeRegistered) -> dict[str, Any]:
     return {"kind": "scope", "name": event.name, "scope_id": event.scope_id, "parent": None}
 
 
-@_members.register
+@members_of.register
 def _(event: tenants.ScopeRegisteredBelow) -> dict[str, Any]:
     return {"kind": "scope", "name": event.name, "scope_id": event.scope_id, "parent": event.parent}
 
 
-@_members.register
+@members_of.register
 def _(event: quotas.QuotaGranted) -> dict[str, Any]:
     granted = event.model_dump(mode="json", include={"slots", "memory_bytes", "weight"})
     return {"kind": "quota", "number": event.version, **granted}
 
 
-@_members.register
+@members_of.register
 def _(event: quotas.BandwidthGranted) -> dict[str, Any]:
     granted = event.model_dump(mode="json", include={"tokens", "period_ms", "burst", "from_ms", "until_ms"})
     return {"kind": "bandwidth", "number": event.version, **granted}
 
 
-@_members.register
+@members_of.register
 def _(event: quotas.QuotaBorrowed) -> dict[str, Any]:
     return {"kind": "borrowed", "workload_id": event.workload_id, "attempt": event.attempt}
 
 
-@_members.register
+@members_of.register
 def _(event: quotas.QuotaLent) -> dict[str, Any]:
     return {"kind": "lent", "borrow_id": event.borrow_id}
 
 
-@_members.register
+@members_of.register
 def _(event: workloads.OverflowOffered) -> dict[str, Any]:
     return {
         "kind": "offered", "workload_id": event.workload_id, "attempt": event.attempt, "offer_id": event.offer_id,
@@ -131,117 +132,117 @@ def _(event: workloads.OverflowOffered) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@_members.register
+@members_of.register
 def _(event: workloads.OverflowAccepted) -> dict[str, Any]:
     return {"kind": "accepted", "workload_id": event.workload_id, "offer_id": event.offer_id}
 
 
-@_members.register
+@members_of.register
 def _(event: workloads.OverflowClosed) -> dict[str, Any]:
     return {
         "kind": "offer_closed", "workload_id": event.workload_id, "offer_id": event.offer_id, "reason": event.reason
     }  # fmt: skip
 
 
-@_members.register
+@members_of.register
 def _(event: nodes.TelemetryReported) -> dict[str, Any]:
     load = event.model_dump(mode="json", include={"node", "load_percent_bucket", "free_slots", "free_memory_bucket"})
     return {"kind": "telemetry", **load}
 
 
-@_members.register
+@members_of.register
 def _(event: nodes.NodeSuspected) -> dict[str, Any]:
     return {"kind": "suspected", "node": event.node, "reason": event.reason}
 
 
-@_members.register
+@members_of.register
 def _(event: nodes.NodeLost) -> dict[str, Any]:
     return {"kind": "lost", "node": event.node}
 
 
-@_members.register
+@members_of.register
 def _(event: nodes.NodeReturned) -> dict[str, Any]:
     return {"kind": "returned", "node": event.node}
 
 
-@_members.register
+@members_of.register
 def _(event: tenants.MonitorAppointed) -> dict[str, Any]:
     return {"kind": "monitor", "name": event.name}
 
 
-@_members.register
+@members_of.register
 def _(event: tenants.PolicyAdopted) -> dict[str, Any]:
     return {"kind": "policy", "number": event.version, "policy": event.policy.model_dump(mode="json")}
 
 
-@_members.register
+@members_of.register
 def _(event: tenants.ErasureOrdered) -> dict[str, Any]:  # noqa: ARG001 - that it is so is all
     return {"kind": "closed"}
 
 
-@_members.register
+@members_of.register
 def _(event: tenants.ErasureWithdrawn) -> dict[str, Any]:  # noqa: ARG001 - that it is so is all
     return {"kind": "opened"}
 
 
-@_members.register
+@members_of.register
 def _(event: workloads.WorkloadQueued) -> dict[str, Any]:
     members = event.model_dump(mode="json")
     return {"kind": "queued", **members}
 
 
-@_members.register(workloads.WorkloadDenied)
-@_members.register(workloads.WorkloadExpired)
-@_members.register(workloads.WorkloadCancelled)
+@members_of.register(workloads.WorkloadDenied)
+@members_of.register(workloads.WorkloadExpired)
+@members_of.register(workloads.WorkloadCancelled)
 def _(event: workloads.WorkloadDenied | workloads.WorkloadExpired | workloads.WorkloadCancelled) -> dict[str, Any]:
     return {"kind": "ended", "workload_id": event.workload_id}
 
 
-@_members.register(workloads.WorkloadDeferredV1)
-@_members.register(workloads.WorkloadDeferred)
+@members_of.register(workloads.WorkloadDeferredV1)
+@members_of.register(workloads.WorkloadDeferred)
 def _(event: workloads.WorkloadDeferredV1 | workloads.WorkloadDeferred) -> dict[str, Any]:
     return {"kind": "deferred", "workload_id": event.workload_id, "reason": event.reason}
 
 
-@_members.register
+@members_of.register
 def _(event: workloads.WorkloadPlaced) -> dict[str, Any]:
     places = [{"execution_id": p.execution_id, "node": p.node, "cac_id": p.cac_id} for p in event.places]
     return {"kind": "placed", "workload_id": event.workload_id, "attempt": event.attempt, "places": places}
 
 
-@_members.register(cacs.QuorumReached)
-@_members.register(cacs.QuorumFailed)
+@members_of.register(cacs.QuorumReached)
+@members_of.register(cacs.QuorumFailed)
 def _(event: cacs.QuorumReached | cacs.QuorumFailed) -> dict[str, Any]:
     return {"kind": "settled", "workload_id": event.workload_id, "attempt": event.attempt}
 
 
-@_members.register
+@members_of.register
 def _(event: executions.ExecutionReserved) -> dict[str, Any]:
     return {"kind": "reserved", "execution_id": event.execution_id, "until_ms": event.until_ms}
 
 
-@_members.register
+@members_of.register
 def _(event: executions.InputsReleased) -> dict[str, Any]:
     return {"kind": "released", "execution_id": event.execution_id}
 
 
-@_members.register
+@members_of.register
 def _(event: executions.ExecutionCompleted) -> dict[str, Any]:
     return {"kind": "finished", "execution_id": event.execution_id}
 
 
-@_members.register
+@members_of.register
 def _(event: executions.ExecutionFaulted) -> dict[str, Any]:
     used = {"fault": event.kind, "fuel_bucket": event.fuel_bucket, "memory_bucket": event.memory_bucket}
     shows = event.report is not None and event.kind in SHORT_KINDS
     return {"kind": "faulted", "execution_id": event.execution_id, **(used if shows else {})}
 
 
-@_members.register
+@members_of.register
 def _(event: executions.RuntimeReset) -> dict[str, Any]:
     return {"kind": "freed", "execution_id": event.execution_id}
 
 
-@_members.register
+@members_of.register
 def _(event: executions.ExecutionAbandoned) -> dict[str, Any]:
     return {"kind": "abandoned", "execution_id": event.execution_id, "reason": event.reason}

@@ -39,6 +39,7 @@ class Cell:
     leaves: dict[int, int] = field(default_factory=dict)
     versions: dict[tuple[int, UUID], int] = field(default_factory=dict)
     watch: Callable[[int, Event, bool], None] | None = None
+    kept: tuple[str, tuple[int, str]] | None = None  # as the act that is recorded found it
 
     def begin(self, levels: tuple[str, ...] = LEVELS) -> "Cell":
         """Record the genesis and the levels."""
@@ -60,6 +61,7 @@ class Cell:
         self.views.append(view_of(stored, slot))
         if not by_decider:
             self.state.fold(self.views[-1])
+            self.kept = self.state.kept
         return stored
 
     def on(self, slot: int, prefixed_id: str, *events: Event) -> None:
@@ -80,6 +82,7 @@ class Cell:
                     "an event would be lost"
                 )
                 self.record(decision.slot, decision.stream_id, decision.event, by_decider=True)
+            self.kept = self.state.kept
         raise AssertionError("the decider does not come to rest")
 
     def advance(self, by_ms: int) -> None:

@@ -3,6 +3,7 @@
 It is told each event before it is folded elsewhere, and says where the decider broke a promise.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -12,8 +13,16 @@ from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.platform.events import LevelsAdopted
 from domain.policies import kinds
 from domain.policies.facts import NodeFacts, WorkloadFacts
-from domain.tenants.events import ErasureOrdered, ErasureWithdrawn, PolicyAdopted
+from domain.quotas import events as quotas
+from domain.tenants.events import (
+    ErasureOrdered,
+    ErasureWithdrawn,
+    PolicyAdopted,
+    ScopeRegisteredBelow,
+    TenantRegistered,
+)
 from domain.workloads import events as workloads
+from tests.domain.slow_quotas import SlowQuotas, amounts
 
 MAX_REPLACEMENTS = 3
 EU = {"DEU", "FRA", "ESP"}
@@ -56,6 +65,8 @@ def _breaks(rule: kinds.Rule, facts: WorkloadFacts, node: NodeFacts) -> bool:
         holds = node.country in inside
     elif isinstance(rule, kinds.Operators):
         holds = node.operator not in rule.forbidden and (not rule.allowed or node.operator in rule.allowed)
+    elif isinstance(rule, kinds.Overflow):
+        return node.pool != "primary" and node.pool not in rule.pools and node.node not in rule.nodes
     elif isinstance(rule, kinds.NoColocation):
         friends = {facts.dao, *(rule.authorised or ())}
         holds = not rule.exclusive or (node.admits is not None and set(node.admits) <= friends)
@@ -131,7 +142,11 @@ class SlowScheduler:
     ended: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
     given: set[tuple[str, int]] = field(default_factory=set)
-    told: set[str] = field(default_factory=set)
+    told: dict[str, str] = field(default_factory=dict)
+    passed: dict[int, int] = field(default_factory=dict)
+    quotas: SlowQuotas = field(default_factory=SlowQuotas)
+    kept: Callable[[], tuple[str, str] | None] = lambda: None
+    turn: int = 64
     replaced: dict[str, int] = field(default_factory=dict)
     faulted: dict[str, bool] = field(default_factory=dict)
     arrivals: int = 0
@@ -152,7 +167,10 @@ class SlowScheduler:
         return [node for node in there if not broken_by_node(rules, facts, node)]
 
     def choices(self, rules: Rules, nodes: list[NodeFacts]) -> bool:
-        """Tell whether enough of the nodes are independent of each other, by trying every combination."""
+        """Tell whether enough of the nodes are independent of each other, by trying every combination.
+
+        Not if none of them is what a workload can be denied for the lack of: a primary node.
+        """
         asked = [rule for rule in rules if isinstance(rule, kinds.IndependentAttestations)]
         count = max([rule.count for rule in asked], default=1)
         distinct: set[str] = {name for rule in asked for name in rule.distinct}
@@ -161,7 +179,7 @@ class SlowScheduler:
     def ever(self, waiting: Waiting) -> bool:
         """Tell whether nodes' own facts would ever let it run."""
         rules = self.rules_of(waiting)
-        return self.choices(rules, self.candidates(rules, waiting.queued.facts))
+        return self.choices(rules, [n for n in self.candidates(rules, waiting.queued.facts) if n.pool == "primary"])
 
     def shape(self, waiting: Waiting) -> str:
         """Return what equal workloads share: tenant, facts and rules, one said twice counted once."""
@@ -172,7 +190,7 @@ class SlowScheduler:
     def room(self, rules: Rules, facts: WorkloadFacts, node: NodeFacts) -> bool:
         """Tell whether a node has room beside everybody who lives there."""
         there = [living for living in self.living.values() if living.node == node.node]
-        if len(there) >= node.slots:
+        if sum(living.queued.facts.slots for living in there) + facts.slots > node.slots:
             return False
         if (
             sum(living.queued.facts.bounds.memory_bytes for living in there) + facts.bounds.memory_bytes
@@ -186,10 +204,57 @@ class SlowScheduler:
 
     def placeable(self, waiting: Waiting) -> bool:
         """Tell whether it could be placed right now."""
+        return not self.hindrances(waiting)
+
+    def enclaves(self, rules: Rules) -> int:
+        """Return how many enclaves the rules ask for."""
+        return max([rule.count for rule in rules if isinstance(rule, kinds.IndependentAttestations)], default=1)
+
+    def hindrances(self, waiting: Waiting) -> set[str]:
+        """Return everything that keeps it from being placed right now."""
         rules, facts = self.rules_of(waiting), waiting.queued.facts
+        found: set[str] = set()
         if not workload_ok(rules, facts, self.now_ms):
-            return False
-        return self.choices(rules, [n for n in self.candidates(rules, facts) if self.room(rules, facts, n)])
+            found.add("workload")
+        asked = amounts(facts, self.enclaves(rules))
+        if not self.quotas.tokens_for(waiting.slot, asked[0], self.now_ms):
+            found.add("bandwidth")
+        if self.quotas.lender(self.usage(), waiting.slot, asked) is None:
+            found.add("quota")
+        if not self.choices(rules, self.places(waiting)):
+            found.add("no_node_now")
+        return found
+
+    def places(self, waiting: Waiting) -> list[NodeFacts]:
+        """Return the nodes that could take an enclave of it right now; secondary ones only where a primary one could."""
+        rules, facts = self.rules_of(waiting), waiting.queued.facts
+        candidates = self.candidates(rules, facts)
+        kept = self.kept()
+        if kept is not None and kept[1] not in {w.queued.workload_id for w in self.alike(waiting)}:
+            candidates = [node for node in candidates if node.node != kept[0]]
+        if not any(node.pool == "primary" for node in self.candidates(rules, facts)):
+            return []
+        return [node for node in candidates if self.room(rules, facts, node)]
+
+    def alike(self, waiting: Waiting) -> list[Waiting]:
+        """Return its class."""
+        return [one for one in self.waiting.values() if self.shape(one) == self.shape(waiting)]
+
+    def usage(self) -> dict[int, tuple[int, int]]:
+        """Return slots and memory that live executions hold, by tenant."""
+        used: dict[int, tuple[int, int]] = {}
+        for living in self.living.values():
+            slots, memory = amounts(living.queued.facts, 1)
+            before = used.get(living.slot, (0, 0))
+            used[living.slot] = (before[0] + slots, before[1] + memory)
+        return used
+
+    def order(self, waiting: Waiting) -> tuple[int, ...]:
+        """Return by what it is decided who comes first."""
+        total = (sum(n.slots for n in self.nodes.values()), sum(n.memory_bytes for n in self.nodes.values()))
+        level = self.level(waiting)
+        late = self.passed.get(level, 0) >= self.turn
+        return (not late, level, *self.quotas.shares(self.usage(), waiting.slot, total), waiting.arrived)
 
     def take(self, slot: int, event: Event, *, by_decider: bool) -> None:
         """Take one event in and check what it promises."""
@@ -211,7 +276,9 @@ class SlowScheduler:
             case workloads.WorkloadCancelled():
                 self._ended(event.workload_id)
             case workloads.WorkloadDeferred():
-                self._deferred(self.waiting[event.workload_id])
+                self._deferred(self.waiting[event.workload_id], event)
+            case quotas.QuotaBorrowed() | quotas.QuotaLent():
+                self.quotas.promised(slot, event)
             case executions.ExecutionReserved():
                 self._reserved(event)
 
@@ -219,6 +286,14 @@ class SlowScheduler:
         match event:
             case LevelsAdopted():
                 self.levels = event.domains
+                self.told.clear()
+                self.passed.clear()
+            case quotas.QuotaGranted():
+                self.quotas.grants[slot] = event
+            case quotas.BandwidthGranted():
+                self.quotas.granted(slot, event, self.now_ms)
+            case TenantRegistered() | ScopeRegisteredBelow():
+                self.quotas.parents[slot] = int(event.parent.rpartition("/")[2])
             case NodeEnrolled():
                 self.nodes[event.facts.node] = event.facts
                 self.drained.discard(event.facts.node)
@@ -226,16 +301,30 @@ class SlowScheduler:
                 self.drained.add(event.node)
             case PolicyAdopted():
                 self.policies[slot] = (event.version, event.policy.rules)
+                self.told = {shape: reason for shape, reason in self.told.items() if not shape.startswith(f"({slot},")}
             case ErasureOrdered():
                 self.closed.add(slot)
             case ErasureWithdrawn():
                 self.closed.discard(slot)
 
-    def _deferred(self, waiting: Waiting) -> None:
-        assert not self.placeable(waiting), "deferred, and there is a place"
-        earlier = [other for other in self.waiting.values() if other.arrived < waiting.arrived]
-        assert self.shape(waiting) not in map(self.shape, earlier), "one of a class is told, not all"
-        self.told.add(waiting.queued.workload_id)
+    def _deferred(self, waiting: Waiting, event: workloads.WorkloadDeferred) -> None:
+        hindrances = self.hindrances(waiting)
+        assert event.reason in hindrances, "deferred, and that is no hindrance"
+        earlier = [other for other in self.alike(waiting) if other.arrived < waiting.arrived]
+        assert not earlier, "the first of a class is told"
+        assert self.told.get(self.shape(waiting)) not in hindrances, (
+            "told again, and what was told before is still true"
+        )
+        self.told[self.shape(waiting)] = event.reason
+        if event.reason == "bandwidth":
+            self.quotas.check_retry(waiting.slot, int(event.need.split()[0]), self.now_ms, event.retry_ms)
+
+    def forget_empty_classes(self) -> None:
+        """What was told to a class counts as long as somebody of it waits."""
+        shapes = set(map(self.shape, self.waiting.values()))
+        self.told = {shape: reason for shape, reason in self.told.items() if shape in shapes}
+        levels = set(map(self.level, self.waiting.values()))
+        self.passed = {level: count for level, count in self.passed.items() if level in levels}
 
     def _queued(self, slot: int, event: workloads.WorkloadQueued, *, by_decider: bool) -> None:
         workload = event.workload_id
@@ -250,7 +339,6 @@ class SlowScheduler:
             before = self.queued[workload]
             assert event == before.model_copy(update={"attempt": before.attempt + 1}), "another workload"
         self.held.discard(workload)
-        self.told.discard(workload)
         self.arrivals += 1
         self.waiting[workload] = Waiting(slot, event, self.arrivals)
         self.queued[workload] = event
@@ -275,18 +363,37 @@ class SlowScheduler:
         asked = [rule for rule in rules if isinstance(rule, kinds.IndependentAttestations)]
         assert len(chosen) == max([rule.count for rule in asked], default=1), "all or none"
         assert apart(chosen, {name for rule in asked for name in rule.distinct}), "not independent"
+        self._check_overflow(waiting, chosen)
+        asked = amounts(facts, len(chosen))
+        assert self.quotas.tokens_for(slot, asked[0], self.now_ms), "no tokens"
+        lender = self.quotas.lender(self.usage(), slot, asked)
+        assert lender is not None, "beyond a limit"
+        self.quotas.place(slot, workload, event.attempt, asked, lender, self.now_ms)
+        level = self.level(waiting)
         del self.waiting[workload]
-        self.told.discard(workload)
+        self.passed.pop(level, None)
+        for other in {self.level(one) for one in self.waiting.values()}:
+            if other > level:
+                self.passed[other] = min(self.passed.get(other, 0) + 1, self.turn)
+        self.forget_empty_classes()
         for place in event.places:
             assert place.execution_id not in self.known, "an execution id is used once"
             living = Living(slot, waiting.queued, place.node, rules, 0)
             self.living[place.execution_id] = self.known[place.execution_id] = living
 
     def _check_order(self, placed: Waiting) -> None:
-        mine = (self.level(placed), placed.arrived)
+        mine = self.order(placed)
         for other in self.waiting.values():
-            if (self.level(other), other.arrived) < mine:
-                assert not self.placeable(other), "somebody who comes first was passed"
+            if self.order(other) < mine:
+                assert not self.placeable(other), (
+                    f"{other.queued.workload_id} at {self.order(other)} comes before {placed.queued.workload_id} at "
+                    f"{mine}, and was passed"
+                )
+
+    def _check_overflow(self, waiting: Waiting, chosen: tuple[NodeFacts, ...]) -> None:
+        if any(node.pool != "primary" for node in chosen):
+            primary = [node for node in self.places(waiting) if node.pool == "primary"]
+            assert not self.choices(self.rules_of(waiting), primary), "overflow, and the primary pool has a place"
 
     def _reserved(self, event: executions.ExecutionReserved) -> None:
         living = self.living[event.execution_id]
@@ -315,15 +422,15 @@ class SlowScheduler:
             assert not workload_ok(tuple(r for r in rules if r.kind == event.rule), facts, self.now_ms), "not true"
             return
         assert not self.ever(waiting), "denied, and it could be placed"
-        there = [node for name, node in self.nodes.items() if name not in self.drained]
+        there = [node for name, node in self.nodes.items() if name not in self.drained and node.pool == "primary"]
         broken = [broken_by_node(rules, facts, node) for node in there]
         counts = {rule: sum(rule in some for some in broken) for rule in set().union(*broken)}
         assert event.nodes == len(there)
         assert {item.rule: item.nodes for item in event.filtered} == counts
-        if event.rule != "independent_attestations" or not self.candidates(rules, facts):
+        if event.rule != "independent_attestations" or not any(not some for some in broken):
             assert counts[event.rule] == max(counts.values()), "not the dominant rule"
         if {rule.kind for rule in rules} == set(counts) == {event.rule}:
-            assert self.choices(without, self.candidates(without, facts)), (
+            assert self.choices(without, [n for n in self.candidates(without, facts) if n.pool == "primary"]), (
                 f"dropping the rule changes nothing: {event} {rules}"
             )
 
@@ -331,7 +438,7 @@ class SlowScheduler:
         assert workload not in self.ended, "it ended twice"
         self.ended.add(workload)
         self.waiting.pop(workload, None)
-        self.told.discard(workload)
+        self.forget_empty_classes()
 
     def _executed(self, event: Event) -> None:
         match event:
@@ -352,12 +459,19 @@ class SlowScheduler:
                     assert workload not in self.waiting, "an attempt waits and runs"
             case executions.ExecutionAbandoned():
                 execution = self.living.pop(event.execution_id)
+                self._returned(execution)
                 assert execution.status == "reserved", "abandoned, and it holds inputs"
                 execution.status = "abandoned"
             case executions.RuntimeReset():
                 execution = self.living.pop(event.execution_id)
+                self._returned(execution)
                 assert execution.status in {"completed", "faulted"}
                 execution.status += " and reset"
+
+    def _returned(self, ended: Living) -> None:
+        attempt = (ended.slot, ended.queued.workload_id, ended.queued.attempt)
+        if not any((e.slot, e.queued.workload_id, e.queued.attempt) == attempt for e in self.living.values()):
+            self.quotas.open.pop(attempt, None)
 
     def check_at_rest(self) -> None:
         """Check that nothing more can be decided."""
@@ -366,13 +480,15 @@ class SlowScheduler:
             assert not self.placeable(waiting), f"{name} waits, and there is a place"
             assert waiting.queued.not_after_ms > self.now_ms, f"{name} waits past its time"
             assert waiting.slot not in self.closed, f"{name} waits, and its tenant ends"
-            if set(self.nodes) - self.drained:
+            if any(node.pool == "primary" for name, node in self.nodes.items() if name not in self.drained):
                 assert self.ever(waiting), f"{name} can never be placed and waits"
             shape = self.shape(waiting)
             if shape not in heads or heads[shape].arrived > waiting.arrived:
                 heads[shape] = waiting
         for head in heads.values():
-            assert head.queued.workload_id in self.told, "the head of a class was never told that it waits"
+            reason = self.told.get(self.shape(head))
+            assert reason in self.hindrances(head), "the class was not told why it waits, or no longer true"
+        self.quotas.check_books(self.usage())
         for name, living in self.living.items():
             assert living.until_ms > self.now_ms, f"{name} holds a place past its window"
             begun = (living.queued.workload_id, living.queued.attempt) in self.given

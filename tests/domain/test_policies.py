@@ -36,7 +36,7 @@ from domain.policies.kinds import (
     Rule,
     Validity,
 )
-from domain.scheduling.placement import independent_choice
+from domain.scheduling.choice import independent_choice
 from tests.domain import samples, strategies
 from tests.domain.samples import NOW, facts, node
 

@@ -161,7 +161,7 @@ def test_several_enclaves_get_their_places_all_or_none() -> None:
     }
 
 
-def test_the_tightest_node_wins_then_the_lowest_name() -> None:
+def test_the_tightest_node_wins_then_the_one_enrolled_first() -> None:
     roomy, tight = node("n1", slots=3), node("n3", slots=2)
     cell = cell_with(roomy, tight, node("n2", slots=2))
     submit(cell, 1)
@@ -169,7 +169,7 @@ def test_the_tightest_node_wins_then_the_lowest_name() -> None:
     (first, second) = of(cell, ExecutionReserved)
     assert isinstance(first, ExecutionReserved)
     assert isinstance(second, ExecutionReserved)
-    assert (first.node, second.node) == ("n2", "n2")
+    assert (first.node, second.node) == ("n3", "n3")
 
 
 def test_a_reservation_says_its_window_and_a_missed_one_is_placed_again_at_most_three_times() -> None:

@@ -15,6 +15,8 @@ from domain.message import Event
 from domain.platform import events as platform
 from domain.policies import kinds
 from domain.policies.kinds import Policy
+from domain.quotas.events import Quota
+from domain.scheduling import passing
 from domain.scheduling.decide import next_act
 from domain.scheduling.state import Scheduling
 from domain.tenants import events as tenants
@@ -23,9 +25,13 @@ from domain.workloads import events as workloads
 from tests.domain import samples
 from tests.domain.cell import LEVELS, Cell, log_of
 from tests.domain.samples import node
+from tests.domain.slow_quotas import granted, tokens
 from tests.domain.slow_scheduler import Living, SlowScheduler
 
 SLOTS = (11, 12, 13)
+JURISDICTION, TREATY = 21, 22
+PARENTS = {JURISDICTION: TREATY, 11: JURISDICTION, 12: JURISDICTION}
+"""13, and the treaty, hang below the top."""
 DAOS = {11: ("AlphaDAO", "DEU"), 12: ("BetaDAO", "FRA"), 13: ("GammaDAO", "EU")}
 NODES = (
     node("n1", country="DEU", operator="o1", vendor="amd", slots=2, memory_bytes=3 * MEBIBYTE),
@@ -34,6 +40,8 @@ NODES = (
     node("n4", country="DEU", operator="o3", vendor="intel", slots=1, platform_ids=()),
     node("n5", country="DEU", operator="o4", vendor="amd", slots=2, platform_ids=("amd:n1",)),
     node("n6", country="FRA", operator="o5", vendor="arm", slots=1, admits=("BetaDAO",), evidence_class="vendor"),
+    node("s1", country="DEU", operator="o7", vendor="arm", slots=3, pool="secondary"),
+    node("s2", country="FRA", operator="o8", vendor="amd", slots=1, pool="reserve"),
 )
 TWO = kinds.IndependentAttestations(kind="independent_attestations", count=2, distinct=("operator",))
 THREE = kinds.IndependentAttestations(kind="independent_attestations", count=3, distinct=("platform", "operator"))
@@ -52,6 +60,8 @@ def rules() -> st.SearchStrategy[kinds.Rule]:
         kinds.NoColocation(kind="no_colocation", domains=("Finance",), tags=("x",)),
         TWO,
         THREE,
+        kinds.Overflow(kind="overflow"),
+        kinds.Overflow(kind="overflow", pools=("reserve",)),
         kinds.DomainBesideTrigger(kind="domain_beside_trigger", domain="Finance", trigger="t"),
         kinds.Evidence(kind="evidence", classes=("vendor",), domain="Finance"),
         kinds.Validity(kind="validity", from_ms=0, until_ms=samples.NOW + 20 * MINUTE_MS),
@@ -60,6 +70,18 @@ def rules() -> st.SearchStrategy[kinds.Rule]:
     return st.sampled_from(some)
 
 
+quota_grants = st.one_of(
+    st.none(),
+    st.builds(
+        lambda nominal, borrow, lend: Quota(nominal=nominal, borrow=borrow, lend=lend),
+        st.integers(0, 4), st.sampled_from([0, 1, 2, 9]), st.sampled_from([0, 1, 3, 9]),
+    ),
+)  # fmt: skip
+token_grants = st.builds(
+    lambda count, period, burst, lasts: (count, period, burst, lasts),
+    st.integers(1, 3), st.sampled_from([7, 1_000, 7 * MINUTE_MS]), st.integers(1, 3),
+    st.sampled_from([5_000, 30 * MINUTE_MS, 2**40]),
+)  # fmt: skip
 workload_shapes = st.fixed_dictionaries(
     {
         "resource_class": st.sampled_from(["Disaster::A@v1", "Finance::B@v1", "Planning::C@v1"]),
@@ -70,6 +92,7 @@ workload_shapes = st.fixed_dictionaries(
         "tags": st.sampled_from([(), (), ("x",), ("y",)]),
         "forbid_tags": st.sampled_from([(), (), (), ("y",)]),
         "required_attributes": st.sampled_from([(), (), (), ("gpu",)]),
+        "slots": st.sampled_from([1, 1, 1, 2]),
     }
 )
 
@@ -79,8 +102,10 @@ class Scheduler(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.slow = SlowScheduler()
+        self.bounds = passing.LEVEL_TURN, passing.BYPASSES
+        passing.LEVEL_TURN, passing.BYPASSES = 3, 2  # that turns and kept nodes come up at all
         self.cell = Cell(watch=self._watch)
+        self.slow = SlowScheduler(kept=self._kept, turn=passing.LEVEL_TURN)
         self.submitted = 0
         self.resting = True
         self.sound = True
@@ -93,9 +118,21 @@ class Scheduler(RuleBasedStateMachine):
         self.slow.take(slot, event, by_decider=by_decider)
         self.sound = True
 
-    @initialize()
-    def begin(self) -> None:
+    def _kept(self) -> tuple[str, str] | None:
+        kept = self.cell.kept
+        return None if kept is None else (kept[0], kept[1][1])
+
+    @initialize(limited=st.booleans())
+    def begin(self, limited: bool) -> None:
         self.cell.begin()
+        for slot, parent in PARENTS.items():
+            kind = tenants.TenantRegistered if slot in DAOS else tenants.ScopeRegisteredBelow
+            event = samples.SAMPLES_BY_TOPIC[kind.TOPIC].model_copy(update={"parent": f"{samples.HOST}/t/{parent}"})
+            self.cell.record(slot, log_of(slot), event)
+        if limited:
+            for slot, quota in ((JURISDICTION, (3, 1, 2)), (TREATY, (5, 0, 2)), (11, (1, 3, 0)), (12, (1, 3, 0))):
+                nominal, borrow, lend = quota
+                self.cell.record(slot, log_of(slot), granted(Quota(nominal=nominal, borrow=borrow, lend=lend)))
         for facts in NODES[:4]:
             self.cell.join(facts)
 
@@ -159,6 +196,26 @@ class Scheduler(RuleBasedStateMachine):
                     not_after_ms=self.cell.clock_ms + patience,
                 ),
             )
+        self.after(settle)
+
+    @rule(
+        slot=st.sampled_from([*SLOTS, JURISDICTION, JURISDICTION, TREATY]),
+        slots=quota_grants,
+        memory=st.sampled_from([None, None, None, Quota(nominal=4 * MEBIBYTE, borrow=2 * MEBIBYTE, lend=MEBIBYTE)]),
+        weight=st.sampled_from([1, 1, 3]),
+        settle=st.booleans(),
+    )
+    def a_quota_is_granted(
+        self, slot: int, slots: Quota | None, memory: Quota | None, weight: int, settle: bool
+    ) -> None:
+        self.cell.record(slot, log_of(slot), granted(slots, weight, memory))
+        self.after(settle)
+
+    @rule(slot=st.sampled_from(SLOTS), grant=token_grants, settle=st.booleans())
+    def tokens_are_granted(self, slot: int, grant: tuple[int, int, int, int], settle: bool) -> None:
+        count, period_ms, burst, lasts_ms = grant
+        until_ms = self.cell.clock_ms + lasts_ms
+        self.cell.record(slot, log_of(slot), tokens(count, period_ms, burst, self.cell.clock_ms, until_ms))
         self.after(settle)
 
     def _pick(self, data: st.DataObject, *status: str) -> tuple[str, Living] | None:
@@ -287,10 +344,14 @@ class Scheduler(RuleBasedStateMachine):
             there = [e for e in self.slow.living.values() if e.node == facts.node]
             sizes = [e.queued.facts.bounds.memory_bytes for e in there]
             free = self.cell.state.free(facts)
-            assert free == (facts.slots - len(there), facts.memory_bytes - sum(sizes))
+            taken = sum(e.queued.facts.slots for e in there)
+            assert free == (facts.slots - taken, facts.memory_bytes - sum(sizes))
 
     @invariant()
     def usage_is_what_lives(self) -> None:
+        for slot in (*SLOTS, JURISDICTION, TREATY):
+            account = self.cell.state.tree.of(slot)
+            assert tuple(account.used) == self.slow.quotas.used(self.slow.usage(), slot)
         live = {name: (e.slot, e.node) for name, e in self.cell.state.live.items()}
         assert live == {name: (e.slot, e.node) for name, e in self.slow.living.items()}
         assert {workload for _, workload in self.cell.state.waiting} == set(self.slow.waiting)
@@ -305,8 +366,13 @@ class Scheduler(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Replay everything; then let all time pass: nothing waits or holds a place for ever."""
-        if not (self.cell.views and self.sound):
-            return  # what failed is reported already
+        try:
+            if self.cell.views and self.sound:  # else what failed is reported already
+                self._end()
+        finally:
+            passing.LEVEL_TURN, passing.BYPASSES = self.bounds
+
+    def _end(self) -> None:
         self.cell.settle()
         assert self.cell.replayed().digest() == self.cell.state.digest()
         for _ in range(40):
@@ -321,7 +387,7 @@ def _check_silence(slot: int, event: Event) -> None:
     printed = canonical(event.payload()).decode()
     others = {name for other, names in DAOS.items() if other != slot for name in (names[0], f"/t/{other}")}
     assert not [name for name in others if name in printed], f"somebody else is named: {printed}"
-    if not isinstance(event, workloads.WorkloadPlaced | executions.ExecutionReserved):
+    if not isinstance(event, workloads.WorkloadPlaced | executions.ExecutionReserved | workloads.OverflowOffered):
         assert not [facts.node for facts in NODES if f'"{facts.node}"' in printed], "a node is named"
 
 

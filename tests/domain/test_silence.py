@@ -143,7 +143,8 @@ def test_what_has_its_inputs_on_a_lost_node_is_a_fault_told_to_policy_and_monito
     assert [notice.recipient for notice in cell.said(NoticeRequested, A)] == ["ParentDao", "TreatyMonitor"]
     assert [event.report for event in cell.said(RuntimeReset, A)] == [None]
     assert not cell.state.live
-    assert cell.state.held == {(A, named(1))}
+    assert not cell.state.waiting
+    assert not cell.state.again
 
 
 def test_what_has_not_got_its_inputs_on_a_lost_node_is_placed_again_elsewhere() -> None:
