@@ -2,7 +2,7 @@
 
 Invariants:
 - A batch is one transaction: `DecisionsMade` with the position up to which inputs were folded, then its decisions. They
-  are applied when they are decided; whoever replays decides them again there (infrastructure.conform.replay).
+  are applied when they are decided; whoever replays decides them again there (infrastructure.redeciding.replay).
 - A batch that was not stored never happened: the state is made again, from the last one that is kept.
 - A deposed decider's batch fails as a whole (FencedError); it must stop.
 - State comes from views alone, kept ones as far as they go: a tenant whose key is gone changes nothing.
@@ -23,12 +23,12 @@ from domain.scheduling.state import Scheduling
 from domain.scheduling.tables import Decision
 from infrastructure.commands.context import load_context
 from infrastructure.commands.results import judge
-from infrastructure.conform.checkpoints import DECIDER, StateStore
-from infrastructure.conform.replay import DifferenceError, OvertakenError, Replay
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed
 from infrastructure.postgres.records import FencedError, Guard
+from infrastructure.redeciding.checkpoints import DECIDER, StateStore
+from infrastructure.redeciding.replay import DifferenceError, OvertakenError, Replay
 from infrastructure.stored_views import StoredViews
 
 Watcher = Callable[[Recorded], None]
@@ -70,7 +70,7 @@ class Decider:
         self._position, self._told = 0, 0
         self._since_kept, self._keep_from_s = 0, 0.0
         self._ticked_ms: int | None = None
-        self._kept = self._states.newest(engine_digest(), last_position=self._feed.last_position())
+        self._kept = self._states.newest(engine_digest(), last_position=self.views.stored)
         self._replay = self._begun()
 
     @property
@@ -87,6 +87,10 @@ class Decider:
         self._follow()
         self.views.flush()
         return self.state
+
+    def retire(self) -> None:
+        """Give the epoch up: whoever settles again takes a new one, and deposes whoever decides by then."""
+        self._epoch = None
 
     def settle(self) -> int:
         """Decide until nothing more can be decided. Returns how many events were appended.
@@ -227,6 +231,7 @@ class Decider:
     def _keep(self) -> None:
         """Keep the state as the batch left it that was just stored, now and then."""
         if self._remember() and self._kept is not None:
+            self.views.flush()  # who goes on from this state makes no views of what came before it
             self._states.put(DECIDER, self._kept)
 
     def _remember(self) -> bool:

@@ -21,12 +21,12 @@ import orjson
 from domain.errors import VerificationError
 from domain.message import Recorded, Sealed
 from domain.scheduling.views import View, view_bytes
-from infrastructure.conform.views import kept_view
 from infrastructure.keys.at_rest import AtRest
 from infrastructure.keys.stream_keys import DataKey
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import FeedRow
 from infrastructure.postgres.sealed_views import SealedView, SealedViews
+from infrastructure.redeciding.views import kept_view
 
 
 class Folded(NamedTuple):
@@ -59,6 +59,11 @@ class StoredViews:
         self._made: list[SealedView] = []
         self._known: dict[tuple[UUID, int], Recorded] = {}
         self._position = self._stored
+
+    @property
+    def stored(self) -> int:
+        """Return up to which position of the feed there were views when this began: who goes on must begin there."""
+        return self._stored
 
     def follow(self, rows: Sequence[FeedRow]) -> Iterator[tuple[FeedRow, Sequence[Folded]]]:
         """Yield each row of the feed with what is to be folded for it. Rows of one log in a row are read together.

@@ -6,10 +6,12 @@ from pathlib import Path
 from domain.errors import LedgerError
 from domain.message import Recorded
 from infrastructure.decider import Decider
+from infrastructure.deciding import LEASE
 from infrastructure.keys import wallet as wallets
 from infrastructure.keys.private_files import locked
 from infrastructure.ledger import Ledger
 from infrastructure.node_agent import NodeAgent
+from infrastructure.postgres.leases import Leases
 from infrastructure.projector import Projector
 from infrastructure.rotation import rotate_what_is_due
 from infrastructure.runtime.pool import KeepPool
@@ -55,20 +57,29 @@ def work(
         FencedError: when another decider has taken over.
         UnknownError: when a node's wallet is not where it was.
     """
-    with locked(data_dir / _LOCK):
-        done = _work(ledger, data_dir, Decider(ledger, watcher), trouble)
+    with locked(data_dir / _LOCK), Leases(ledger.datastore) as leases:
+        # Where a standing decider is at work, this only executes what that one places.
+        decides = leases.take(LEASE)
+        decider = Decider(ledger, watcher)
+        done = _work(ledger, data_dir, decider, trouble, decider.settle if decides else decider.catch_up)
     rotate_what_is_due(ledger)
     Projector(ledger).catch_up()
     return done
 
 
-def _work(ledger: Ledger, data_dir: Path, decider: Decider, trouble: Callable[[str], None] | None) -> int:
+def _work(
+    ledger: Ledger,
+    data_dir: Path,
+    decider: Decider,
+    trouble: Callable[[str], None] | None,
+    settle: Callable[[], object],
+) -> int:
     nodes = {name: wallets.load(path) for name, path in local_nodes(data_dir).items()}
     done, failed = 0, set[tuple[str, str]]()
     with KeepPool() as keeps:
         agents = {name: NodeAgent(ledger, wallet, keeps) for name, wallet in nodes.items()}
         while True:
-            decider.settle()
+            settle()
             ready = sorted(
                 (live.phase == "reserved", execution, live.node)
                 for execution, live in decider.state.live.items()

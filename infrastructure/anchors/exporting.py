@@ -1,4 +1,4 @@
-"""What a log's owner takes along of the anchor log: openings, and the one checkpoint that they rest on.
+"""What a log's owner takes along of the anchor log: openings, traces, and the one checkpoint that they rest on.
 
 Invariants:
 - The checkpoint is chosen when `bundle_files` is called, the openings are made while they are taken: every round that
@@ -12,13 +12,15 @@ from domain.errors import VerificationError
 from domain.transparency.anchor_evidence import AnchoredOpening
 from infrastructure.anchors.cosigned import Cosigned, WitnessRecords
 from infrastructure.anchors.keys import anchor_log_origin, anchor_signer
-from infrastructure.anchors.openings import RoundRange, open_slot
+from infrastructure.anchors.openings import MOST_ROUNDS, RoundRange, open_slot
 from infrastructure.anchors.places import anchor_tiles
 from infrastructure.anchors.rounds import Rounds
 from infrastructure.audit.bundle_openings import ANCHOR_CHECKPOINT, ANCHOR_KEYS, opening_path
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.records import Log
 from infrastructure.tlog.layout import print_keys
+from infrastructure.tracing.lines import Source
+from infrastructure.tracing.own import own_file
 
 
 def cosigned_checkpoint(ledger: Ledger) -> Cosigned | None:
@@ -65,3 +67,14 @@ def _files(ledger: Ledger, log: Log, cosigned: Cosigned, wanted: RoundRange | No
     yield ANCHOR_KEYS, print_keys(anchor_signer(ledger).verifier_keys())
     for opening in openings(ledger, log, cosigned, wanted):
         yield opening_path(opening.round_index), opening.to_bytes()
+    yield from _traces(ledger, log, cosigned.checkpoint.size, wanted)
+
+
+def _traces(ledger: Ledger, log: Log, size: int, wanted: RoundRange | None) -> Iterator[tuple[str, bytes]]:
+    """Yield where the log's entries stand in the traces of the rounds in which there are any."""
+    chosen = wanted or RoundRange(max(0, size - MOST_ROUNDS), max(0, size - 1))
+    rounds, source = Rounds(ledger.datastore), Source(ledger)
+    for span in rounds.spans(chosen.first, min(chosen.last + 1, size)):
+        if any(row.log_id == log.log_id for row in source.rows(span)):
+            (stored,) = rounds.read(span.round_index, span.round_index + 1)
+            yield own_file(source.round(stored.parsed, span), log.slot)

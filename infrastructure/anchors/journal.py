@@ -1,7 +1,7 @@
 """What each round commits to, beside the database: a restored database has lost what its missing rounds committed to.
 
 One line for each round, JCS: {"at_ms", "round", "texts": {slot: text}} with the texts that changed, and where the round
-has a trace "feed": up to which position of the feed it reaches, from where the one before ended.
+has a trace "trace": {"closing", "decided", "position"}, what it covers (infrastructure.tracing.covers).
 
 Invariants:
 - A line is durable before its round is. A crash in between leaves a line that no round has; the next try writes another
@@ -16,6 +16,7 @@ from pathlib import Path
 from domain.canonical import canonical, parse_canonical
 from domain.errors import MalformedError, UnavailableError
 from infrastructure.keys.private_files import make_private_directory, sync_directory
+from infrastructure.tracing.covers import Trace
 
 _MAX_LINE_BYTES = 64 << 20
 _OWNERS_FILE = 0o600
@@ -32,15 +33,15 @@ class Journal:
         self._directory = directory
         self._path = directory / "rounds.jsonl"
 
-    def write(self, round_index: int, at_ms: int, changed: Mapping[int, bytes], traced: int | None = None) -> None:
+    def write(self, round_index: int, at_ms: int, changed: Mapping[int, bytes], trace: Trace | None = None) -> None:
         """Add a line, durably.
 
         Raises:
             UnavailableError: when the disk refuses.
         """
         texts = {str(slot): text.decode() for slot, text in changed.items()}
-        feed = {} if traced is None else {"feed": traced}
-        line = canonical({"round": round_index, "at_ms": at_ms, "texts": texts, **feed})
+        covers = {} if trace is None else {"trace": _covers(trace)}
+        line = canonical({"round": round_index, "at_ms": at_ms, "texts": texts, **covers})
         make_private_directory(self._directory)
         try:
             new = not self._path.exists()
@@ -68,3 +69,7 @@ class Journal:
                     continue
                 if index >= first:
                     yield index, at_ms, texts
+
+
+def _covers(trace: Trace) -> dict[str, str | int]:
+    return {"position": trace.position, "decided": trace.decided.hex(), "closing": trace.closing.hex()}

@@ -17,6 +17,7 @@ from domain.transparency.hashing import EMPTY_ROOT
 from infrastructure.anchors.rounds import Draft, Round
 from infrastructure.postgres.records import Log
 from infrastructure.publish.tile_directory import TileDirectory
+from infrastructure.tracing.covers import Trace
 
 Tell = Callable[[str], None]
 """Takes one line for the operator."""
@@ -58,7 +59,7 @@ def draft_round(
     *,
     highest_slot: int,
     tell: Tell,
-    trace: Callable[[int], tuple[bytes, int] | None] = lambda _round: None,
+    trace: Callable[[int], tuple[bytes, Trace] | None] = lambda _round: None,
 ) -> Draft:
     """Return the next round.
 
@@ -69,12 +70,12 @@ def draft_round(
         published: what is published now.
         highest_slot: the highest slot that was given to a log.
         tell: is told where the earlier text stays.
-        trace: gives a round's trace root, and up to which position of the feed it reaches; None where there is none.
+        trace: gives a round's trace root, and what its trace covers; None where there is none.
     """
     changed = {slot: text for slot, text in published.items() if _follows(slot, committed.get(slot), text, tell)}
     before = 0 if newest is None else newest.parsed.slots
     index = 0 if newest is None else newest.index + 1
-    root, traced = trace(index) or (EMPTY_ROOT, None)
+    root, covers = trace(index) or (EMPTY_ROOT, None)
     made = AnchorRound(
         keys,
         index,
@@ -82,7 +83,7 @@ def draft_round(
         slots=slots_for(max((highest_slot, *committed, *changed)), before),
         trace_root=root,
     )
-    return Draft(made.entry.to_bytes(), changed, traced)
+    return Draft(made.entry.to_bytes(), changed, covers)
 
 
 def _follows(slot: int, before: bytes | None, text: bytes, tell: Tell) -> bool:

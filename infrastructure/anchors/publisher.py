@@ -27,12 +27,12 @@ from infrastructure.anchors.making import Tell, draft_round, published_texts
 from infrastructure.anchors.places import anchor_tiles, anchors_locked, journal_of
 from infrastructure.anchors.rounds import Draft, Round, Rounds
 from infrastructure.anchors.witnesses import TIMEOUT_S, Answered, ask, configured, merged
-from infrastructure.conform.tracing import Tracer
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.records import FrozenLogError
 from infrastructure.publish.places import floors_of, tiles_of
 from infrastructure.publish.publishing import Prove, contradiction, freeze, publish_tree
 from infrastructure.tlog.cosigning import cosignature_times
+from infrastructure.tracing.tracer import Tracer
 from infrastructure.witness.client import Cosigned as Answer
 from infrastructure.witness.client import WitnessAheadError, WitnessDisagreesError
 
@@ -120,7 +120,7 @@ class AnchorPublisher:
             texts = published_texts(logs, lambda log: tiles_of(self.ledger, log), self.tell)
             highest = max((log.slot for log in logs), default=0)
 
-            tracer, reached = self._followed(), list[int | None]()
+            tracer, reached = self._followed(), list[bool]()
 
             def due(newest: Round | None, committed: Mapping[int, bytes], traced: int) -> Draft | None:
                 if newest is not None and 0 <= at_ms - newest.at_ms < every_ms:
@@ -134,12 +134,12 @@ class AnchorPublisher:
                     tell=self.tell,
                     trace=lambda index: None if tracer is None else tracer.trace(index, traced),
                 )
-                self._journal.write(0 if newest is None else newest.index + 1, at_ms, draft.changed, draft.traced)
-                reached.append(draft.traced)
+                self._journal.write(0 if newest is None else newest.index + 1, at_ms, draft.changed, draft.trace)
+                reached.append(draft.trace is not None)
                 return draft
 
             made = self._rounds.append(due, at_ms)
-            if made is not None and tracer is not None and reached[-1] is not None:
+            if made is not None and tracer is not None and reached[-1]:
                 tracer.keep()
             published = publish_tree(
                 AnchorSource(self._rounds, self._signer.name),

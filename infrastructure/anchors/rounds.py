@@ -21,6 +21,7 @@ from infrastructure.postgres.arrays import bigints, byteas
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.reading import Reader, translated
+from infrastructure.tracing.covers import Span, Trace
 
 _ANCHORS = load("anchors.sql")
 _LOCK = 0x4C454447_414E4348
@@ -48,14 +49,11 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the next round will hold: its entry, and the texts of the slots that changed.
-
-    `traced`: up to which position of the feed its trace reaches; None for a round without a trace.
-    """
+    """What the next round will hold: its entry, the texts of the slots that changed, and what its trace covers."""
 
     entry: bytes
     changed: Mapping[int, bytes]
-    traced: int | None = None
+    trace: Trace | None = None
 
 
 Make = Callable[["Round | None", Mapping[int, bytes], int], Draft | None]
@@ -103,8 +101,8 @@ class Rounds(Reader):
                 changed = sorted(draft.changed.items())
                 columns = {"slots": bigints([slot for slot, _ in changed]), "texts": byteas([t for _, t in changed])}
                 cursor.execute(_ANCHORS["add_changes"], {"round": made.index, **columns})
-                if draft.traced is not None:
-                    cursor.execute(_ANCHORS["add_trace"], {"round": made.index, "position": draft.traced})
+                if draft.trace is not None:
+                    cursor.execute(_ANCHORS["add_trace"], {"round": made.index, **draft.trace._asdict()})
         except IntegrityError:
             raise ConflictError("this round was made by somebody else meanwhile; try again") from None
         return made
@@ -138,12 +136,12 @@ class Rounds(Reader):
         """Return up to which position of the feed the rounds' traces reach."""
         return int(self._anchors("traced")[0][0])
 
-    def spans(self, first: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Yield (round, after, up to) of the rounds from `first`, without `end`, that have a trace: its positions."""
+    def spans(self, first: int, end: int) -> Iterator[Span]:
+        """Yield what the traces of the rounds from `first`, without `end`, cover; a round without one is left out."""
         after = int(self._anchors("traced_before", round=first)[0][0])
         for start in range(first, end, _PAGE):
-            for index, position in self._anchors("traces", first=start, end=min(start + _PAGE, end)):
-                yield index, after, position
+            for index, position, decided, closing in self._anchors("traces", first=start, end=min(start + _PAGE, end)):
+                yield Span(index, after, Trace(position, bytes(decided), bytes(closing)))
                 after = position
 
     def texts(self, round_index: int) -> dict[int, bytes]:

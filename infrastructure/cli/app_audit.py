@@ -129,6 +129,48 @@ def audit_replay(
     raise typer.Exit(auditing.replay(directory, data_dir, tenant, size=size, at_ms=at_ms, as_json=as_json))
 
 
+@audit_app.command("export-cell")
+def audit_export_cell(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Directory that is missing or empty.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Export what a cell's auditor needs to decide everything again: every round's trace, without any tenant's key."""
+    from infrastructure.cli import conforming
+
+    conforming.export_cell(data_dir, out, as_json=as_json)
+
+
+@audit_app.command("conform")
+def audit_conform(
+    bundle: Annotated[Path | None, typer.Argument(help="A tenant's bundle with keys.json.")] = None,
+    cell_audit: Annotated[
+        Path | None, typer.Option("--cell-audit", help="A cell audit package (audit export-cell).")
+    ] = None,
+    first: Annotated[int, typer.Option("--from", min=0, help="First round that is asked for.")] = 0,
+    last: Annotated[int | None, typer.Option("--to", min=0, help="Last round that is asked for.")] = None,
+    policy: PolicyFile = None,
+    log_key: Annotated[
+        list[str] | None, typer.Option("--log-key", help="Verifier key from outside, or a file.")
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Make every decision again and compare: of the live cell, of a cell audit package, or of one's own bundle.
+
+    Exit 0: all conform. 1: something differs, and the first is named. 3: conforms as far as this program can tell.
+    """
+    from infrastructure.cli import conforming
+
+    if bundle is not None and cell_audit is not None:
+        raise typer.BadParameter("name a bundle, or --cell-audit DIR")
+    if bundle is not None:
+        raise typer.Exit(conforming.own_bundle(bundle, policy, log_key or [], as_json=as_json))
+    if cell_audit is not None:
+        raise typer.Exit(conforming.package(cell_audit, policy, log_key or [], first=first, last=last, as_json=as_json))
+    raise typer.Exit(conforming.live(data_dir, first=first, last=last, as_json=as_json))
+
+
 def _age_s(text: str) -> int:
     seconds = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
     number, unit = text[:-1], text[-1:]

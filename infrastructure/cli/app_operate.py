@@ -28,6 +28,13 @@ def work(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
     operate.run_work(data_dir, as_json=as_json)
 
 
+def decide(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Decide what comes until interrupted, or stand by while another process does and take over when it is gone."""
+    from infrastructure.cli import operate
+
+    operate.decide(data_dir)
+
+
 def cancel(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Waiting workload.")],
     tenant: Tenant,

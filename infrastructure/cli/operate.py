@@ -1,5 +1,7 @@
 """Commands that submit, execute and explain: submit, work, retry, cac, why, queue, nodes."""
 
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from infrastructure.client import acts
 from infrastructure.client.submission import read_submission_file
 from infrastructure.commands.loading import find_log, find_tenant, load_execution, log_of, tenants
 from infrastructure.decider import Decider
+from infrastructure.deciding import keep_deciding
 from infrastructure.ledger import Ledger
 from infrastructure.projector import Projector
 from infrastructure.work import work
@@ -178,6 +181,15 @@ def show_cac(data_dir: Path, cac_id: str, *, opened: bool, as_json: bool) -> Non
         *([f"content   {output}"] if output is not None else []),
     ]
     result(members, as_json=as_json, lines=lines)
+
+
+def decide(data_dir: Path) -> None:
+    """Decide until interrupted, or stand by."""
+    stop = threading.Event()
+    with ledger_at(data_dir) as ledger:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        keep_deciding(ledger, stop=stop, told=say)
 
 
 def show_queue(data_dir: Path, *, as_json: bool) -> None:

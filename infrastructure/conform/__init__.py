@@ -1,1 +1,1 @@
-"""Conformance: decisions made again from views, by whoever restarts, replays or audits."""
+"""Conformance: whoever audits a cell, or its own bundle, holds the decisions against the traces."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from domain.scheduling.state import Scheduling
 from domain.transparency.traces import Kind
-from infrastructure.conform.replay import Replay
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed
+from infrastructure.redeciding.replay import Replay
 from infrastructure.stored_views import StoredViews
 
 

@@ -15,8 +15,6 @@ from domain.errors import VerificationError
 from domain.message import Recorded
 from domain.scheduling.state import Scheduling
 from infrastructure import stored_views
-from infrastructure.conform.replay import Replay
-from infrastructure.conform.views import kept_view
 from infrastructure.decider import Decider
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ids import SeededIds
@@ -24,6 +22,8 @@ from infrastructure.ledger import Ledger, open_ledger
 from infrastructure.postgres.cluster import SUPERUSER
 from infrastructure.postgres.feed import Feed, FeedRow
 from infrastructure.postgres.sealed_views import SealedViews
+from infrastructure.redeciding.replay import Replay
+from infrastructure.redeciding.views import kept_view
 from tests.commands.cell import ENTROPY, FLOWS, THRESHOLD, Cell, MakeCell
 from tests.commands.driver import Driver
 from tests.database import TestServer

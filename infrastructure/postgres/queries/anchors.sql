@@ -13,15 +13,16 @@ SELECT round, entry, frontier, at_ms FROM ledger.anchor_rounds ORDER BY round DE
 SELECT coalesce(max(position), 0) AS position FROM ledger.anchor_traces;
 
 -- name: traces
--- What the traces of rounds from first, without the one at end, reach to; before each round the one before it.
-SELECT round, position FROM ledger.anchor_traces WHERE round >= %(first)b AND round < %(end)b ORDER BY round;
+-- What the traces of rounds from first, without the one at end, cover.
+SELECT round, position, decided, closing FROM ledger.anchor_traces WHERE round >= %(first)b AND round < %(end)b ORDER BY round;
 
 -- name: traced_before
 -- Up to which position the traces of all rounds before one reach.
 SELECT coalesce(max(position), 0) FROM ledger.anchor_traces WHERE round < %(round)b;
 
 -- name: add_trace
-INSERT INTO ledger.anchor_traces (round, position) VALUES (%(round)b, %(position)b);
+INSERT INTO ledger.anchor_traces (round, position, decided, closing)
+VALUES (%(round)b, %(position)b, %(decided)b, %(closing)b);
 
 -- name: one
 SELECT round, entry, frontier, at_ms FROM ledger.anchor_rounds WHERE round = %(round)b;

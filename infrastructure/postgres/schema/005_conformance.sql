@@ -9,10 +9,13 @@ CREATE TABLE ledger.scheduler_checkpoints (
 );
 ALTER TABLE ledger.scheduler_checkpoints ALTER COLUMN sealed SET STORAGE EXTERNAL;
 
--- Up to which position of the feed a round's trace reaches; a round without a row has no trace.
+-- What a round's trace covers: the feed up to this position, from where the round before ended; a bit for each entry,
+-- whether it was decided, highest bit first; and the digest of the state that closes it. A round without a row has none.
 CREATE TABLE ledger.anchor_traces (
     round    bigint PRIMARY KEY CHECK (round >= 0),
-    position bigint NOT NULL CHECK (position >= 0)
+    position bigint NOT NULL CHECK (position >= 0),
+    decided  bytea  NOT NULL,
+    closing  bytea  NOT NULL CHECK (octet_length(closing) = 32)
 );
 
 -- Rows of the feed that came back after a restore: they lay at other positions when decisions rested on them.

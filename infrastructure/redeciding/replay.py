@@ -25,7 +25,7 @@ from domain.scheduling.state import Scheduling
 from domain.scheduling.tables import Decision
 from domain.scheduling.views import View
 from domain.transparency.traces import Kind
-from infrastructure.conform.views import kept_view
+from infrastructure.redeciding.views import kept_view
 
 Key = tuple[int, str, int]
 """Slot, stream and version: what names an entry of the cell."""
@@ -91,6 +91,7 @@ class Replay:
         self._pending: deque[_Pending] = deque()
         self._expected: dict[Key, Decision] = {}
         self._own: set[int] = set()
+        self._mine: set[Key] = set()
         self._judged = False  # whether the batch before was of this engine: then no decision may stand outside of one
         self._resumed = False
         self._drained = 0
@@ -128,8 +129,12 @@ class Replay:
         if view["kind"] == "decided":
             self._take_batch(_Pending(position, number, view))
             return
-        decision = self._expected.pop(_key(view), None)
-        if decision is not None:
+        key = _key(view)
+        decision = self._expected.pop(key, None)
+        if key in self._mine:
+            self._mine.discard(key)
+            self._mark(number)
+        elif decision is not None:
             self._compare(decision, _Pending(position, number, view))
         elif self._resumed and view["version"] < self.state.next_version(view["slot"], UUID(view["stream"])):
             self._mark(number)  # applied before the state was kept
@@ -161,7 +166,7 @@ class Replay:
         self._own.add(self.batches)
         self.batches, self.epoch = self.batches + 1, epoch
         self._judged = True
-        self._expected |= {(one.slot, str(one.stream_id), one.version): one for one in made}
+        self._mine |= {(one.slot, str(one.stream_id), one.version) for one in made}
 
     def drain(self) -> list[Kind]:
         """Return what the views taken since the last time are. To be called where a transaction ends."""

@@ -26,12 +26,13 @@ from domain.transparency.traces import (
     trace_value,
 )
 from infrastructure.commands.loading import load_genesis
-from infrastructure.conform.checkpoints import DECIDER, ROUNDS, StateStore
-from infrastructure.conform.replay import Kept, Replay
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed
+from infrastructure.redeciding.checkpoints import DECIDER, ROUNDS, StateStore
+from infrastructure.redeciding.replay import Kept, Replay
 from infrastructure.stored_views import StoredViews
+from infrastructure.tracing.covers import Trace
 
 _PAGE = 500
 
@@ -89,6 +90,12 @@ def closing(position: int, digest: bytes) -> Entry:
     return Entry(position, PLATFORM_SLOT, CLOSING_LEAF, sha256(digest).digest(), Kind.CLOSING)
 
 
+def packed(bits: Sequence[bool]) -> bytes:
+    """Return bits as bytes, highest first; the last byte is filled with zeros."""
+    number = int("".join("01"[bit] for bit in bits) or "0", 2) << (-len(bits) % 8)
+    return number.to_bytes((len(bits) + 7) // 8)
+
+
 def cell_trace_keys(ledger: Ledger) -> TraceKeys:
     """Return a cell's keys of traces.
 
@@ -131,8 +138,8 @@ class Tracer:
             self._replay = None  # from the start the next time
             raise
 
-    def trace(self, round_index: int, traced: int) -> tuple[bytes, int] | None:
-        """Return the trace root of a round over what was taken in, and up to which position it reaches.
+    def trace(self, round_index: int, traced: int) -> tuple[bytes, Trace] | None:
+        """Return the trace root of a round over what was taken in, and what it covers.
 
         None where not all that follows the rounds before was taken in: others made rounds, or a backup was restored.
 
@@ -143,8 +150,10 @@ class Tracer:
         if not self._from <= traced <= self._position:
             return None
         self._entries = [entry for entry in self._entries if entry.position > traced]
-        tree = self._keys.tree(round_index, [*self._entries, closing(self._position, self._closed()[1])])
-        return root_of_cells([tree.root]), self._position
+        digest = self._closed()[1]
+        tree = self._keys.tree(round_index, [*self._entries, closing(self._position, digest)])
+        decided = packed([entry.kind is Kind.DECISION for entry in self._entries])
+        return root_of_cells([tree.root]), Trace(self._position, decided, digest)
 
     def keep(self) -> None:
         """Keep the state of the round that was made, for whoever makes the next one."""
@@ -176,7 +185,8 @@ class Tracer:
         ]  # fmt: skip
 
     def _begin(self, traced: int) -> None:
-        engine, last = engine_digest(), self._feed.last_position()
+        self._views = StoredViews(self._ledger)
+        engine, last = engine_digest(), self._views.stored
         known = [self._states.get(name, engine, last_position=min(last, traced)) for name in (DECIDER, ROUNDS)]
         kept = max((one for one in known if one is not None), key=lambda one: one.position, default=None)
         self._replay = Replay(engine) if kept is None else Replay.resume(kept)

@@ -15,11 +15,11 @@ from typing import Final
 import orjson
 
 from domain.errors import VerificationError
-from infrastructure.conform.replay import Kept
 from infrastructure.keys.at_rest import AtRest
 from infrastructure.keys.stream_keys import DataKey
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.checkpoints import Checkpoints
+from infrastructure.redeciding.replay import Kept
 
 DECIDER, ROUNDS = "decider", "rounds"
 """Who keeps states."""
@@ -51,7 +51,7 @@ class StateStore:
         Args:
             name: whose.
             engine: digest of the engine that goes on.
-            last_position: of the feed: a state cannot be newer.
+            last_position: of the feed, up to which there are views: a state that is newer is not gone on from.
         """
         try:
             sealed = self._rows.read(name)
