@@ -21,12 +21,12 @@ from domain.message import Pending
 from domain.scheduling.state import Scheduling
 from domain.scheduling.tables import Decision
 from domain.scheduling.views import View
-from infrastructure.conform.replay import Replay
 from infrastructure.decider import Decider
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed
 from infrastructure.postgres.records import Guard
+from infrastructure.redeciding.replay import Replay
 from infrastructure.stored_views import StoredViews
 from scripts.bench.benchmark import Say
 from scripts.bench.rounds import clean_heap, percentile
