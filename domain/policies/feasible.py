@@ -109,7 +109,7 @@ Demand = Rule | Literal["attributes", "node_size", "admission"]
 
 NODE_READS: Final[dict[str, tuple[str, ...]]] = {
     "attributes": ("attributes",),
-    "node_size": ("memory_bytes",),
+    "node_size": ("memory_bytes", "slots"),
     "admission": ("admits",),
     "in_country": ("country",),
     "operators": ("operator",),
@@ -123,7 +123,7 @@ NODE_READS: Final[dict[str, tuple[str, ...]]] = {
 
 WORKLOAD_READS: Final[dict[str, tuple[str, ...]]] = {
     "attributes": ("required_attributes",),
-    "node_size": ("bounds",),
+    "node_size": ("bounds", "slots"),
     "admission": ("dao",),
     "in_country": ("jurisdiction",),
     "no_colocation": ("dao",),
@@ -204,6 +204,8 @@ def _need(need: Literal["attributes", "node_size", "admission"], workload: Workl
             have = f"missing {', '.join(missing) or 'none'}"
             return Finding("attributes", "node", not missing, have, "clause's attributes")
         case "node_size":
+            if workload.slots > node.slots:
+                return Finding("node_size", "node", False, f"{node.slots} slots", f"{workload.slots} slots")  # noqa: FBT003
             fits = workload.bounds.memory_bytes <= node.memory_bytes
             wanted = f"{workload.bounds.memory_bytes} bytes"
             return Finding("node_size", "node", fits, f"{node.memory_bytes} bytes", wanted)

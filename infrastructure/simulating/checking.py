@@ -47,7 +47,7 @@ class _Checker:
         self._nodes = nodes
         self._policies = policies
         self.found: Counter[str] = Counter()
-        self._shapes: dict[int, Shape] = {}
+        self._shapes: dict[int, tuple[Shape, bool]] = {}
         self._pairs: dict[tuple[int, int], tuple[str, ...]] = {}
 
     def check(self, placements: Sequence[Placement]) -> Counter[str]:
@@ -111,22 +111,34 @@ class _Checker:
         edges = [(p.end_ms, 0, at) for at, p in enumerate(there)] + [(p.start_ms, 1, at) for at, p in enumerate(there)]
         slots, memory = node.slots, node.memory_bytes
         present: Counter[int] = Counter()  # how many of each shape: a node may have thousands of slots, of few shapes
+        demanding: Counter[int] = Counter()  # those of them that forbid anything beside them
         for _, starts, at in sorted(edges):
             shape = there[at].job.shape
             facts = shape.facts
-            self._shapes[id(shape)] = shape
+            demands = self._demands(shape)
             if not starts:
                 slots, memory = slots + facts.slots, memory + facts.bounds.memory_bytes
                 present[id(shape)] -= 1
+                demanding[id(shape)] -= demands
                 continue
             slots, memory = slots - facts.slots, memory - facts.bounds.memory_bytes
             self.found["slots"] += slots < 0
             self.found["memory"] += memory < 0
-            for other, number in present.items():
+            for other, number in (present if demands else demanding).items():
                 if number:
-                    for rule in self._between(shape, self._shapes[other]):
+                    for rule in self._between(shape, self._shapes[other][0]):
                         self.found[rule] += number
             present[id(shape)] += 1
+            demanding[id(shape)] += demands
+
+    def _demands(self, shape: Shape) -> bool:
+        """Tell whether a shape forbids anything beside it."""
+        known = self._shapes.get(id(shape))
+        if known is None:
+            kinds = (NoColocation, DomainBesideTrigger)
+            demands = bool(shape.facts.forbid_tags) or any(isinstance(rule, kinds) for rule in self._rules(shape))
+            known = self._shapes[id(shape)] = (shape, demands)
+        return known[1]
 
     def _between(self, one: Shape, other: Shape) -> tuple[str, ...]:
         """Return the rules that two break which share a node, in both directions."""

@@ -32,16 +32,15 @@ class Feed:
         first = len(self.scopes) + 1
         self.slots = {tenant: number for number, tenant in enumerate(sorted(set(tenants)), start=first)}
         self._leaves: Counter[int] = Counter()
-        self._versions: Counter[tuple[int, str]] = Counter()
+        self._versions: Counter[int] = Counter()  # by the 128 bits of a stream's id
 
     def view(self, slot: int, stream: UUID, at_ms: int, members: Mapping[str, Any]) -> View:
         """Return the view of the next event of a stream."""
-        name = str(stream)
-        leaf, version = self._leaves[slot], self._versions[slot, name]
+        leaf, version = self._leaves[slot], self._versions[stream.int]
         self._leaves[slot] = leaf + 1
-        self._versions[slot, name] = version + 1
+        self._versions[stream.int] = version + 1
         return {
-            "v": VIEW_VERSION, "slot": slot, "stream": name, "version": version, "leaf": leaf, "at_ms": at_ms,
+            "v": VIEW_VERSION, "slot": slot, "stream": str(stream), "version": version, "leaf": leaf, "at_ms": at_ms,
             **members,
         }  # fmt: skip
 
@@ -49,11 +48,11 @@ class Feed:
         """Count decisions: they are entries of their logs as well."""
         for made in act:
             self._leaves[made.slot] += 1
-            self._versions[made.slot, str(made.stream_id)] = made.version + 1
+            self._versions[made.stream_id.int] = made.version + 1
 
-    def forget(self, slot: int, prefixed_id: str) -> None:
+    def forget(self, prefixed_id: str) -> None:
         """Forget a stream to which nothing will be added."""
-        self._versions.pop((slot, str(stream_of(prefixed_id))), None)
+        self._versions.pop(stream_of(prefixed_id).int, None)
 
     def platform(self, at_ms: int, members: Mapping[str, Any]) -> View:
         """Return the view of the next event in the platform's own stream."""

@@ -8,8 +8,10 @@ Invariants:
 - What is held here beside the decisions' own state: the arrivals, and what runs.
 """
 
+import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -28,6 +30,8 @@ from infrastructure.simulating.shapes import Job
 
 MAX_ACTS = 1_000_000
 """Acts at one instant: beyond that the decisions don't come to rest."""
+
+_YOUNG, _MIDDLE, _FULL = 100_000, 50, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,27 @@ def run(nodes: Sequence[NodeLine], jobs: Sequence[Job], governance: Governance, 
     Raises:
         UnavailableError: when the decisions don't come to rest, which is a fault of the program.
     """
+    with _seldom_collecting():
+        return _run(nodes, jobs, governance, told)
+
+
+@contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """Let the interpreter look for garbage seldom: what a simulation makes holds no cycles, and lives long.
+
+    With the usual thresholds it took a quarter of the time at 50,000 workloads.
+    """
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, _MIDDLE, _FULL)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
+
+
+def _run(nodes: Sequence[NodeLine], jobs: Sequence[Job], governance: Governance, told: Told | None) -> Outcome:
     tenants = {job.shape.tenant: None for job in jobs}
     tenants |= dict.fromkeys((*governance.policies, *governance.limits, *governance.tokens))
     feed = Feed(tenants, [scope.name for scope in governance.scopes])
@@ -134,11 +159,11 @@ class _Cell:
                 self._report(slot, kind, placement)
             for placement in attempt:
                 self._report(slot, "freed", placement)
-                self._feed.forget(slot, placement.execution)
+                self._feed.forget(placement.execution)
             self.outcome.freed += len(attempt)
             if len(attempt) > 1:
                 self.state.fold(self._feed.settled(slot, job, attempt[0].attempt, at_ms))
-            self._feed.forget(slot, job.workload_id)
+            self._feed.forget(job.workload_id)
 
     def settle(self) -> None:
         """Decide until nothing more can be decided."""

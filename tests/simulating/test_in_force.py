@@ -9,6 +9,7 @@ import pytest
 from domain.errors import MalformedError
 from domain.policies.kinds import Policy
 from infrastructure.simulating.governance import DEFAULT_LEVELS, Governance, read_governance
+from infrastructure.simulating.measuring import summary
 from tests.simulating.files import node, simulate, told, workload
 
 QUOTAS = {
@@ -116,3 +117,40 @@ def test_levels_of_the_directory_order(tmp_path: Path) -> None:
     lines = [workload(id=name, level=None, resource_class=f"{name}::Any@v1") for name in names]
     _, outcome = simulate([node(slots=1)], lines, governance)
     assert [name for name, *_ in told(outcome.placements)] == ["Planning", "Disaster"]
+
+
+def test_what_is_beyond_the_nominal_quota_is_borrowed_as_far_as_it_may_be(tmp_path: Path) -> None:
+    governance = read_governance(directory(tmp_path / "p", quotas=QUOTAS))
+    lines = [workload(id=str(number)) for number in range(3)]
+    _, outcome = simulate([node(slots=8)], lines, governance)
+    assert [start_ms for _, _, start_ms, _ in told(outcome.placements)] == [0, 0, 1000]
+    assert outcome.borrowed_slot_ms == 1000
+    assert outcome.deferrals["quota"] == 1
+    _, outcome = simulate([node(slots=8)], lines)
+    assert (outcome.borrowed_slot_ms, len(outcome.placements), outcome.deferrals.total()) == (0, 3, 0)
+
+
+def test_tokens_hold_back_until_the_instant_at_which_they_suffice(tmp_path: Path) -> None:
+    governance = read_governance(directory(tmp_path / "p", tokens=TOKENS))
+    lines = [workload(id=str(number), runtime_ms=10) for number in range(4)]
+    _, outcome = simulate([node(slots=8)], lines, governance)
+    assert [start_ms for _, _, start_ms, _ in told(outcome.placements)] == [0, 0, 10_000, 20_000]
+    assert outcome.deferrals.keys() == {"bandwidth"}
+
+
+def test_tokens_that_have_expired_admit_nothing(tmp_path: Path) -> None:
+    tokens = {"tenants": [{**TOKENS["tenants"][0], "until_ms": 15_000}]}
+    governance = read_governance(directory(tmp_path / "p", tokens=tokens))
+    lines = [workload(id=str(number), runtime_ms=10) for number in range(4)]
+    jobs, outcome = simulate([node(slots=8)], lines, governance)
+    assert [start_ms for _, _, start_ms, _ in told(outcome.placements)] == [0, 0, 10_000]
+    assert summary([node()], jobs, outcome, {})["unplaced"] == 1
+
+
+def test_a_heavier_weight_gets_more(tmp_path: Path) -> None:
+    tenants = [{"tenant": f"{dao}/DEU", "weight": weight} for dao, weight in (("Light", 1), ("Heavy", 3))]
+    governance = read_governance(directory(tmp_path / "p", quotas={"tenants": tenants}))
+    lines = [workload(id=f"{dao}{number}", dao=dao) for number in range(20) for dao in ("Light", "Heavy")]
+    _, outcome = simulate([node(slots=4)], lines, governance)
+    first = [name for name, _, start_ms, _ in told(outcome.placements) if start_ms < 5000]
+    assert sum(name.startswith("Heavy") for name in first) == 15

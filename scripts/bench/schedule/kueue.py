@@ -4,7 +4,7 @@ How its words are ours: a cohort is a scope of the quota tree, with its queues' 
 lends; a cluster queue is a DAO below it, with its nominal quota and borrowing limit; a workload's priority is its
 level, the highest first; `request` is slots. Nothing is pre-empted here, whatever the file says of it. The generator
 knows no nodes: each cohort has as many slots of its own, on one node if it can be, as its queues have quota, so that
-quota alone decides. A set's first workload comes one interval after the begin, each other one an interval later.
+quota alone decides. A set's first workload comes at the begin, each other one an interval after the one before.
 
 Invariants:
 - A member of the file that isn't known here is refused: nothing of a load is passed over.
@@ -209,7 +209,7 @@ def _cohorts(generator: Generator) -> Iterator[tuple[str, list[tuple[str, QueueS
 
 def _arrivals(queue: str, sets: Sequence[WorkloadSet]) -> Iterator[tuple[int, str, Template]]:
     for which, some in enumerate(sets):
-        for number, template in enumerate(some.workloads * some.count, start=1):
+        for number, template in enumerate(some.workloads * some.count):
             yield number * some.creation_interval_ms, f"{queue}/{which}/{number}", template
 
 
