@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PURE = {
-    "base64", "binascii", "collections", "collections.abc", "dataclasses", "datetime", "enum", "functools", "hashlib",
-    "hmac", "itertools", "json", "pydantic", "re", "struct", "typing", "uuid",
+    "base64", "binascii", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "enum", "functools",
+    "hashlib", "heapq", "hmac", "itertools", "json", "pydantic", "re", "struct", "typing", "uuid",
 }  # fmt: skip
 FORBIDDEN_NAMES = {
     "now",

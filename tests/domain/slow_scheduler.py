@@ -227,7 +227,7 @@ class SlowScheduler:
         return found
 
     def places(self, waiting: Waiting) -> list[NodeFacts]:
-        """Return the nodes that could take an enclave of it right now; secondary ones only where a primary one could."""
+        """Return the nodes that could take an enclave of it now; secondary ones only where a primary one could."""
         rules, facts = self.rules_of(waiting), waiting.queued.facts
         candidates = self.candidates(rules, facts)
         kept = self.kept()
@@ -365,11 +365,11 @@ class SlowScheduler:
         assert len(chosen) == max([rule.count for rule in asked], default=1), "all or none"
         assert apart(chosen, {name for rule in asked for name in rule.distinct}), "not independent"
         self._check_overflow(waiting, chosen)
-        asked = amounts(facts, len(chosen))
-        assert self.quotas.tokens_for(slot, asked[0], self.now_ms), "no tokens"
-        lender = self.quotas.lender(self.usage(), slot, asked)
+        taken = amounts(facts, len(chosen))
+        assert self.quotas.tokens_for(slot, taken[0], self.now_ms), "no tokens"
+        lender = self.quotas.lender(self.usage(), slot, taken)
         assert lender is not None, "beyond a limit"
-        self.quotas.place(slot, workload, event.attempt, asked, lender, self.now_ms)
+        self.quotas.place(slot, workload, event.attempt, taken, lender, self.now_ms)
         level = self.level(waiting)
         del self.waiting[workload]
         self.passed.pop(level, None)

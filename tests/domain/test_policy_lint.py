@@ -12,7 +12,7 @@ from domain.policies.facts import NodeFacts, WorkloadFacts
 from domain.policies.feasible import allowed, feasible
 from domain.policies.kinds import Policy, Rule
 from domain.policies.lint import Asked, World, contradictions, runs_against, warnings, would_hold
-from domain.scheduling.placement import independent_choice
+from domain.scheduling.choice import independent_choice
 from tests.domain.samples import BOUNDS, CLASS, NOW, facts, node
 
 
