@@ -41,6 +41,7 @@ NO_EVIDENCE = {
     "scheduler_checkpoints": "where a decider goes on from; a damaged one is made again from the views",
     "anchor_traces": "up to where a trace reaches; its root is in the round's entry, and `audit conform` holds both",
     "feed_returned": "which rows came back after a restore; who decides again meets decisions that do not follow",
+    "sealed_views": "sealed for their places; `audit conform` holds each against its round's trace",
     "sealed_views_position": "how far views were made; they are made again",
     "view_editions": "read models are made again",
     "view_rows": "read models are made again; each row is sealed for its place",
