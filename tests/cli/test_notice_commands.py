@@ -12,7 +12,8 @@ def starve(ledger: Installation) -> None:
     """Let a workload of the tenant fault."""
     policy = ledger.folder / "told.policy.json"
     policy.write_text(json.dumps(POLICY))
-    ledger.done("policy", "adopt", policy, "--tenant", TENANT, "--key", "alice.json")
+    adopted = ledger.inside("policy", "adopt", policy, "--tenant", TENANT, "--key", "alice.json")
+    assert adopted.code == 3, "recipients that nobody appointed are warned of"
     ledger.inside("submit", EXAMPLES / "starved.submission.json", "--tenant", TENANT, "--key", "alice.json")
 
 

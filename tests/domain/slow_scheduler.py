@@ -51,7 +51,7 @@ def broken_by_node(rules: Rules, facts: WorkloadFacts, node: NodeFacts) -> set[s
     broken: set[str] = set()
     if not set(facts.required_attributes) <= set(node.attributes):
         broken.add("attributes")
-    if node.memory_bytes < facts.bounds.memory_bytes:
+    if node.memory_bytes < facts.bounds.memory_bytes or node.slots < facts.slots:
         broken.add("node_size")
     if node.admits is not None and facts.dao not in node.admits:
         broken.add("admission")
@@ -427,7 +427,7 @@ class SlowScheduler:
         broken = [broken_by_node(rules, facts, node) for node in there]
         counts = {rule: sum(rule in some for some in broken) for rule in set().union(*broken)}
         assert event.nodes == len(there)
-        assert {item.rule: item.nodes for item in event.filtered} == counts
+        assert {item.rule: item.nodes for item in event.filtered} == counts, (event, counts)
         if event.rule != "independent_attestations" or not any(not some for some in broken):
             assert counts[event.rule] == max(counts.values()), "not the dominant rule"
         if {rule.kind for rule in rules} == set(counts) == {event.rule}:
