@@ -45,7 +45,7 @@ def test_json_is_one_object_with_these_members(
     assert (found["makespan_ms"], found["ideal_makespan_ms"]) == (1000, 1000)
     assert (found["violations"], found["broken"], found["borrowed_slot_ms"]) == (0, {}, 0)
     assert found["decisions"] == 6  # two placed, three reserved, one denied
-    assert 0 < found["cpu_seconds"] < 60
+    assert found["cpu_seconds"] > 0
 
 
 def test_placements_are_one_line_for_each_enclave(nodes: Path, workloads: Path, tmp_path: Path) -> None:
