@@ -13,6 +13,8 @@
 Texts name what disagreed and what to do. They never hold secrets, nor anything of another tenant.
 """
 
+from collections.abc import Sequence
+
 
 class LedgerError(Exception):
     """Root of every error that this program raises on purpose."""
@@ -23,7 +25,16 @@ class RefusedError(LedgerError):
 
 
 class MalformedError(RefusedError):
-    """Input that does not follow its format."""
+    """Input that does not follow its format.
+
+    Args:
+        text: what is wrong.
+        fields: every member at fault, by its JSON pointer (RFC 6901), and what is wrong with it; none: it is no member.
+    """
+
+    def __init__(self, text: str, fields: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(text)
+        self.fields = tuple(fields)
 
 
 class NotAuthorisedError(RefusedError):

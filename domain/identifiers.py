@@ -174,6 +174,41 @@ def node_stream(node: str) -> UUID:
     return _uuid8(b"ledger node stream v1\0" + node.encode())
 
 
+def offer_stream(pool: str, operator: str) -> UUID:
+    """Return the stream of what an operator offers in a pool, in the platform log."""
+    return _uuid8(b"ledger pool offer stream v1\0" + pool.encode() + b"\0" + operator.encode())
+
+
+def telemetry_stream(node: str) -> UUID:
+    """Return the stream of a node's signs of life in the platform log, apart from its own: it tells of others' load."""
+    return _uuid8(b"ledger telemetry stream v1\0" + node.encode())
+
+
+def node_evidence_stream(node: str) -> UUID:
+    """Return the stream of a node's challenges and machines in the platform log, before and after it is enrolled."""
+    return _uuid8(b"ledger node evidence stream v1\0" + node.encode())
+
+
+def collateral_stream(source: str) -> UUID:
+    """Return the stream of a source of collateral in the platform log: its numbers, each higher than the last."""
+    return _uuid8(b"ledger collateral stream v1\0" + source.encode())
+
+
+def batch_stream(node: str, jti: str) -> UUID:
+    """Return the stream of a batch of a node's reports in a tenant's log, where its statement is kept, once."""
+    return _uuid8(b"ledger reports received stream v1\0" + node.encode() + b"\0" + jti.encode())
+
+
+def access_stream(kid: str) -> UUID:
+    """Return the stream of a principal's accesses in the log that it reads, apart from what the log decides by."""
+    return _uuid8(b"ledger access stream v1\0" + kid.encode())
+
+
+def subscription_stream(subscription: str) -> UUID:
+    """Return the stream of what was delivered to a subscription, apart from what the log decides by."""
+    return _uuid8(b"ledger subscription stream v1\0" + subscription.encode())
+
+
 def erasure_stream(slot: int) -> UUID:
     """Return the stream of a slot in the platform log, where the end of its tenant's data keys is told, once."""
     return _uuid8(b"ledger erasure stream v1\0" + slot.to_bytes(8, "big"))
@@ -187,6 +222,9 @@ def _uuid8(name: bytes) -> UUID:
 
 DECIDER_STREAM = _uuid8(b"ledger decider stream v1\0")
 """The stream of the platform log in which each batch of decisions begins."""
+
+RESULT_KEY_STREAM = _uuid8(b"ledger attestation result key stream v1\0")
+"""The stream of the platform log in which the key of attestation results is enrolled."""
 
 ANCHOR_LOG = _uuid8(b"ledger anchor log v1\0")
 """The anchor log, as the keyring knows it. It is no log of the database: it has no slot, no tenant and no data key."""

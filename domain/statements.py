@@ -17,6 +17,7 @@ SUBMISSION: Final = "ledger-submission+jwt"
 REPORT: Final = "ledger-report+jwt"
 GOVERNANCE: Final = "ledger-governance+jwt"
 ENDORSEMENT: Final = "ledger-endorsement+jwt"
+ASSERTION: Final = "ledger-assertion+jwt"
 
 REGISTERED_CLAIMS = frozenset({"iss", "aud", "jti", "iat", "exp"})
 
@@ -43,13 +44,26 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An enrolled key: for one person, in one role, for one type of statement."""
+    """An enrolled key: for one person, in one role, for one type of statement.
+
+    Attributes:
+        jurisdictions: of whose tenants it may learn, where its log is a scope's; empty: of all.
+        from_ms: from when on it counts.
+        until_ms: until when it counts; None: until it is revoked.
+    """
 
     kid: str
     public_key: str
     person: str
     role: str
     statement_type: str
+    jurisdictions: tuple[str, ...] = ()
+    from_ms: int = 0
+    until_ms: int | None = None
+
+    def in_force(self, now_ms: int) -> bool:
+        """Tell whether it counts at an instant."""
+        return self.from_ms <= now_ms and (self.until_ms is None or now_ms < self.until_ms)
 
 
 def require_claims(signed: Signed, expected: Mapping[str, Any]) -> None:

@@ -11,11 +11,12 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from domain.errors import LedgerError, UnavailableError
+from domain.message import Recorded
 from domain.time import SECOND_MS
 from domain.transparency.small_tree import SmallTree
 from infrastructure.clock import Clock
@@ -152,6 +153,22 @@ class Acknowledger:
             for part in batch.parts
         }
 
+        return self._commit(parts, issued_at_s, publish_by)
+
+    def again(self, log_id: UUID, command_id: str, recorded: Sequence[Recorded]) -> Commit:
+        """Return what acknowledges one command's events of a log once more: they are stored, and lie side by side.
+
+        Args:
+            log_id: their log.
+            command_id: the command that they answer.
+            recorded: the events, in leaf order, at least one.
+        """
+        hashes = tuple([one.leaf_hash for one in recorded])
+        part = _Part(recorded[0].leaf_index, (command_id,) * len(hashes), hashes)
+        issued_at_s = self._clock.now_ms() // SECOND_MS
+        return self._commit({log_id: part}, issued_at_s, self._newest_round() + self._within_rounds)
+
+    def _commit(self, parts: dict[UUID, _Part], issued_at_s: int, publish_by: int) -> Commit:
         def sign(log_id: UUID, root: bytes, size: int) -> str:
             jti = self._entropy.bytes(_JTI_BYTES).hex()
             signer = self._signer(log_id)

@@ -11,6 +11,7 @@ Invariants:
 - State comes from views alone, kept ones as far as they go: a tenant whose key is gone changes nothing.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -39,6 +40,8 @@ Watcher = Callable[[Recorded], None]
 
 MOST_DECISIONS: Final = 256
 """Decisions in one batch, unless one act alone has more."""
+MOST_S: Final = 0.006
+"""So long a standing decider decides before it stores: what is decided waits no longer to be durable."""
 STALE_MS: Final = 1000
 """Rows that waited longer for a decider are folded together, and what has come due meanwhile is settled first."""
 TICK_EVERY_MS: Final = 50
@@ -58,15 +61,19 @@ class Decider:
         ledger: the ledger.
         watcher: is told every event after the stored views.
         most_decisions: in one batch, unless one act alone has more.
+        most_s: seconds after which a batch takes no further act; None: however long.
     """
 
-    def __init__(self, ledger: Ledger, watcher: Watcher | None = None, *, most_decisions: int = MOST_DECISIONS) -> None:
+    def __init__(
+        self, ledger: Ledger, watcher: Watcher | None = None, *, most_decisions: int = MOST_DECISIONS,
+        most_s: float | None = None,
+    ) -> None:  # fmt: skip
         self._ledger = ledger
         self._feed = Feed(ledger.datastore)
         self._states = StateStore(ledger)
         self.views = StoredViews(ledger)
         self._watcher = watcher
-        self._most = most_decisions
+        self._most, self._most_s = most_decisions, most_s
         self._epoch: int | None = None
         self._logs: dict[int, UUID] = {}
         self._lost = False  # whether the state holds decisions of which nobody knows that they are stored
@@ -80,6 +87,11 @@ class Decider:
     def state(self) -> Scheduling:
         """The scheduler's state as far as it was followed."""
         return self._replay.state
+
+    @property
+    def position(self) -> int:
+        """Up to which position of the feed it has followed."""
+        return self._position
 
     def catch_up(self) -> Scheduling:
         """Follow everything that was committed, store its views, return the state.
@@ -153,8 +165,8 @@ class Decider:
         last = made[-1].event
         if isinstance(last, RuntimeReset):
             context = load_context(self._ledger, last.execution_id)
-            pending += judge(self._ledger, self.state, context)
-            guards = context.guards(self._ledger)
+            pending += judge(self._ledger, self.state, context, made[-1].version)
+            guards = context.guards()
         stored = self._store(pending, guards)
         if stored:
             self._lost = False
@@ -166,7 +178,8 @@ class Decider:
     def _decisions(self) -> list[Decision]:
         """Decide up to the bound of a batch. What ends with a reset is a batch of its own: it is judged with it."""
         made: list[Decision] = []
-        while len(made) < self._most:
+        until_s = time.monotonic() + self._most_s if self._most_s is not None else math.inf
+        while len(made) < self._most and not (made and time.monotonic() > until_s):
             act = next_act(self.state, engine_digest())
             resets = [at for at, one in enumerate(act) if isinstance(one.event, RuntimeReset)]
             if resets and made:
@@ -227,6 +240,7 @@ class Decider:
 
     def _read(self, *, together: bool) -> None:
         while True:
+            self._before_page()
             rows = self._feed.read_feed(self._position, _PAGE)
             for row, folded in self.views.follow(rows):
                 for one in folded:
@@ -240,6 +254,9 @@ class Decider:
                 break
         if together:
             self._replay.settle(self._position)
+
+    def _before_page(self) -> None:
+        """Do nothing. Who shares this process with others may stop here, by raising."""
 
     def _begin_again(self) -> None:
         """Go back to the last state that is kept, and read on from there."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from domain.errors import UnavailableError
-from infrastructure.decider import Decider
+from infrastructure.decider import MOST_S, Decider
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.leases import Leases
 from infrastructure.postgres.records import FencedError
@@ -30,6 +30,8 @@ def keep_deciding(
     stop: threading.Event,
     told: Told = lambda _line: None,
     settled: Callable[[Decider], object] = lambda _decider: None,
+    decider: Decider | None = None,
+    rest: Callable[[], object] | None = None,
 ) -> None:
     """Decide until stopped; while another process decides, stand by.
 
@@ -40,11 +42,13 @@ def keep_deciding(
         stop: ends it between two batches.
         told: is told when this begins or ceases to decide, and what goes wrong.
         settled: is called each time that nothing is left to decide.
+        decider: the one to use; None: one of its own.
+        rest: is called where nothing is left to decide, and returns when there may be; None: a fiftieth of a second.
 
     Raises:
         DifferenceError: when stored decisions are not those that this engine makes: then nobody may go on.
     """
-    decider, leases = Decider(ledger), Leases(ledger.datastore)
+    decider, leases = decider or Decider(ledger, most_s=MOST_S), Leases(ledger.datastore)
     with leases:
         leading = False
         while not stop.is_set():
@@ -69,4 +73,7 @@ def keep_deciding(
                 leading = False
                 told(str(error))
                 stop.wait(_STANDBY_S)
-            stop.wait(_EVERY_S if leading else _STANDBY_S)
+            if leading and rest is not None:
+                rest()
+            else:
+                stop.wait(_EVERY_S if leading else _STANDBY_S)

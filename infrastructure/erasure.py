@@ -24,9 +24,10 @@ from domain.errors import ConflictError, RefusedError, UnavailableError
 from domain.identifiers import erasure_stream
 from domain.message import Pending
 from domain.platform.events import KeyDestroyed
-from domain.tenants.erasure import require_cooled_off
+from domain.tenants.erasure import require_cooled_off, require_undisputed
 from domain.tenants.events import KeyDisclosed
 from infrastructure.commands.loading import load_tenant
+from infrastructure.commands.referring import open_disputes
 from infrastructure.decider import Decider
 from infrastructure.keys.port import KeyringPort
 from infrastructure.ledger import Ledger
@@ -72,7 +73,7 @@ def destroy_keys(
         copies: further copies of the keyring.
 
     Raises:
-        RefusedError: when it is not ordered, still cooling off, or something of the tenant still waits or runs.
+        RefusedError: when it is not ordered, still cooling off, disputed, or something of the tenant waits or runs.
         UnavailableError: when the last checkpoint is not anchored yet, or the log keeps growing. Repeat later.
     """
     disclosures = None
@@ -96,8 +97,11 @@ def destroy_keys(
 
 def _made_ready(ledger: Ledger, log_id: UUID, anchored: Anchored | None) -> int:
     """Check all that has to hold before a key goes; return how often stream keys were disclosed."""
-    require_cooled_off(load_tenant(ledger, log_id), ledger.clock.now_ms())
+    tenant = load_tenant(ledger, log_id)
+    require_cooled_off(tenant, ledger.clock.now_ms())
     size = ledger.head(log_id).size
+    history = (recorded.event for recorded in ledger.history(log_id, size=size))
+    require_undisputed(open_disputes(ledger, tenant, history))
     decider = Decider(ledger)
     if not decider.catch_up().at_rest(ledger.log(log_id).slot):
         raise RefusedError("something of the tenant still waits or runs: `enclave-ledger work` brings it to its end")

@@ -39,7 +39,22 @@ def explain(ledger: Ledger, prefixed_id: str, *, at_ms: int | None = None) -> Ro
         ErasedError: when the tenant's data keys were destroyed.
     """
     log_id = log_of(ledger, prefixed_id)
-    read = _now(ledger, log_id) if at_ms is None else _then(ledger, log_id, at_ms)
+    read = _now(ledger, log_id) if at_ms is None else read_then(ledger, log_id, at_ms)
+    return explain_in(read, ledger.log(log_id).origin, prefixed_id, at_ms=at_ms)
+
+
+def explain_in(read: Read, origin: str, prefixed_id: str, *, at_ms: int | None = None) -> Row:
+    """Return the same from the rows of one log.
+
+    Args:
+        read: gives them.
+        origin: the log's.
+        prefixed_id: a workload, execution or CAC.
+        at_ms: as of which instant they are; None for now.
+
+    Raises:
+        UnknownError: when the log has nothing of that id, or had not at that instant.
+    """
     kind = _KINDS[prefixed_id.partition("-")[0]]
     found = _required(read, f"{kind}/{prefixed_id}", at_ms)
     workload = found if kind == "workload" else _required(read, f"workload/{found['workload']}", at_ms)
@@ -51,17 +66,18 @@ def explain(ledger: Ledger, prefixed_id: str, *, at_ms: int | None = None) -> Ro
         "runs": runs,
         "waiting": told or None,
         "running": [one["execution"] for one in runs if one["status"] in _LIVE_SPAN],
-        "decision": {"log": ledger.log(log_id).origin, "leaf_index": decided},
+        "decision": {"log": origin, "leaf_index": decided},
     }
 
 
 def _now(ledger: Ledger, log_id: UUID) -> Read:
     projector = Projector(ledger)
-    projector.catch_up()
+    projector.catch_up(log_id, (audit_trail.NAME, waiting.NAME))
     return lambda projection, key: projector.row(log_id, projection, key)
 
 
-def _then(ledger: Ledger, log_id: UUID, at_ms: int) -> Read:
+def read_then(ledger: Ledger, log_id: UUID, at_ms: int) -> Read:
+    """Return what gives the rows of a log as they were at an instant. Its whole history is folded for that."""
     rows = replay_log(ledger, log_id, at_ms=at_ms).rows
     return lambda projection, key: rows[projection].get(key)
 
@@ -76,15 +92,13 @@ def _required(read: Read, key: str, at_ms: int | None) -> Row:
 
 def _in_line(read: Read, workload: Row) -> Row:
     """Return what a waiting workload waits for: as its class was told, with its own place."""
-    mine = read(waiting.NAME, f"workload/{workload['workload']}") if workload["status"] in _IN_LINE else None
-    if mine is None or not mine["waits"]:
+    if workload["status"] not in _IN_LINE:
         return {}
-    own_class = read(waiting.NAME, mine["class"])
-    if own_class is None:
+    found = waiting.standing(lambda key: read(waiting.NAME, key), workload["workload"])
+    if found is None:
         return {}
-    own = {"place": waiting.place(mine, own_class), "since_ms": mine["since_ms"], "expires_ms": mine["not_after_ms"]}
-    told = own_class["told"] or {"reason": "undecided", "rule": "", "wake": "the next decision"}
-    return {**told, **own}
+    told = found.told or {"reason": "undecided", "rule": "", "wake": "the next decision"}
+    return {**told, "place": found.place, "since_ms": found.since_ms, "expires_ms": found.not_after_ms}
 
 
 def _last_verdict(workload: Row) -> int:
@@ -102,6 +116,8 @@ def explained(row: Row) -> list[str]:
         lines += _excluded(gate)
     for run in row.get("runs", []):
         outcome = run["outcome"] or run["fault"] or run["status"]
+        if run["status"] == "abandoned":
+            outcome = " ".join(filter(None, (f"abandoned: {run['reason']}", run.get("release_refused"))))
         lines.append(f"  attempt {run['attempt']} on {run['node']}: {outcome}  {run['execution']}")
     if "borrowed" in row:
         lent = row["borrowed"]
@@ -109,6 +125,9 @@ def explained(row: Row) -> list[str]:
     if "overflow" in row:
         offer = row["overflow"]
         lines.append(f"  overflow     {offer['status']}: offered {', '.join(offer['nodes'])}, no primary node had room")
+        for one in offer.get("standing", ()):
+            name = f"{one['number']} of {one['operator']} for pool {one['pool']}"
+            lines.append(f"               accepted by standing offer {name} (statement {one['statement'][:16]}...)")
     waiting = row.get("waiting")
     lines += _waits(waiting) if waiting else []
     lines.extend(f"  CAC {cac}" for cac in row["cacs"])

@@ -10,17 +10,18 @@ Invariants:
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
-from domain.errors import ConflictError
 from domain.message import Pending, Recorded
 from infrastructure.acknowledging import Acknowledger, Commit, NewestRound
 from infrastructure.clock import Clock
 from infrastructure.closing import Closing
+from infrastructure.credentials.verifying import Verifying
 from infrastructure.entropy import Entropy
 from infrastructure.ids import IdSource
 from infrastructure.keys.at_rest import AtRest
@@ -29,17 +30,37 @@ from infrastructure.keys.port import KeyringPort
 from infrastructure.keys.sealing import payload_digest
 from infrastructure.keys.wrapping import passphrase_from
 from infrastructure.logbook import Logbook
-from infrastructure.postgres.batch import Batch, prepare
+from infrastructure.measuring import Histogram
+from infrastructure.postgres.batch import Batch, merge, prepare
 from infrastructure.postgres.connect import Database, open_database
 from infrastructure.postgres.group import GroupCommit
 from infrastructure.postgres.recorder import LedgerRecorder
-from infrastructure.postgres.records import Appended, CommandKnownError, Guard, Payload
+from infrastructure.postgres.records import (
+    Appended,
+    CommandKnownError,
+    Guard,
+    LoggedEvent,
+    Payload,
+    StreamMovedError,
+)
 from infrastructure.publish.freezing import check_floors
 from infrastructure.statements.acknowledgement import AcknowledgementSigner
-from infrastructure.transactions import Answer, Attachment, Command, command_record, repeated, same_answer
+from infrastructure.transactions import (
+    Answer,
+    Attachment,
+    Command,
+    Step,
+    command_record,
+    kept_answer,
+    kept_events,
+    repeated,
+    same_answer,
+)
 
-__all__ = ["Answer", "Attachment", "Command", "Ledger", "open_ledger"]
+__all__ = ["Answer", "Attachment", "Command", "Ledger", "Step", "open_ledger"]
 
+
+_COMMIT_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 Placed = tuple[Appended, Commit]
 """Where an event came to lie, and its whole commit."""
@@ -51,6 +72,7 @@ class _Acknowledging:
 
     recorder: LedgerRecorder
     acknowledger: Acknowledger
+    sizes: Histogram
 
     def commit(self, batch: Batch, epoch: int | None) -> list[Placed]:
         """Write a batch, durably."""
@@ -62,6 +84,7 @@ class _Acknowledging:
                 signed[-1].sign()
 
         places = self.recorder.commit(batch, epoch, acknowledge)
+        self.sizes.observe(len(batch.events))
         return [(place, signed[-1]) for place in places]
 
 
@@ -72,12 +95,16 @@ class _Prepared:
     pending: Sequence[Pending]
     at_ms: int
     batch: Batch
+    sealed: Sequence[LoggedEvent]
+    epoch: int
 
 
 class Ledger(Closing, Logbook):
     """Events of all logs of one cell. Use `open_ledger`.
 
     Attributes:
+        credentials: verifies credentials, with the DID documents and status lists below the data directory.
+        commits: how many events this process's commits held.
         on_answer: hears every answer of an append that stored something, before its caller does.
     """
 
@@ -92,13 +119,15 @@ class Ledger(Closing, Logbook):
         data_dir: Path | None = None,
     ) -> None:
         super().__init__(database, keyring, clock=clock, ids=ids, entropy=entropy, data_dir=data_dir)
-        acknowledger = Acknowledger(
+        self.commits = Histogram(_COMMIT_SIZES)
+        self._acknowledger = Acknowledger(
             self._acknowledgement_signer,
             clock=clock,
             entropy=entropy,
             newest_round=NewestRound(self.recorder.newest_round),
         )
-        self._group = GroupCommit(_Acknowledging(self.recorder, acknowledger))
+        self._group = GroupCommit(_Acknowledging(self.recorder, self._acknowledger, self.commits))
+        self.credentials = Verifying.below(data_dir)
         self._last_at_ms = 0
         self.on_answer: Callable[[Answer], object] | None = None
 
@@ -132,6 +161,22 @@ class Ledger(Closing, Logbook):
         except (IntegrityError, CommandKnownError) as error:
             return _refused(command, error, self.at_rest)
 
+    def append_together(self, steps: Sequence[Step]) -> list[Answer]:
+        """Store several commands' events in one transaction, each following those before it; return their answers.
+
+        Raises:
+            ConflictError: when a stream moved on, a name is taken, or one of the commands was carried out before.
+        """
+        made = [self._prepare(one.pending, one.command, one.attachments, one.claims, one.guards) for one in steps]
+        try:
+            places = iter(self._group.append(merge([one.batch for one in made])))
+        except IntegrityError:
+            raise StreamMovedError from None
+        return [
+            self._answer(one, step.command, list(islice(places, len(one.pending))))
+            for one, step in zip(made, steps, strict=True)
+        ]
+
     async def append_async(
         self,
         pending: Sequence[Pending],
@@ -158,13 +203,18 @@ class Ledger(Closing, Logbook):
         guards: Sequence[Guard] = (),
     ) -> _Prepared:
         """Stamp, seal and hash, before any lock is taken."""
+        epoch = self._streams.epoch
         self.sealers.check({item.log_id for item in pending})
         at_ms = self._instant()
         stored = [self.mapper.seal(item, at_ms) for item in pending]
-        records = [command_record(one, self.at_rest(one.log_id)) for one in (*([command] if command else []), *claims)]
+        records = [command_record(one, self.at_rest(one.log_id)) for one in claims]
+        if command is not None:
+            own = [(item.stream_id, item.version) for item in pending if item.log_id == command.log_id]
+            records.insert(0, command_record(command, self.at_rest(command.log_id), own))
         payloads = [Payload(item.log_id, item.digest, item.sealed) for item in attachments]
         answers = command.command_id if command else ""
-        return _Prepared(pending, at_ms, prepare(stored, records, payloads, guards, answers=answers))
+        batch = prepare(stored, records, payloads, guards, answers=answers, dense=True)
+        return _Prepared(pending, at_ms, batch, stored, epoch)
 
     def _answer(self, prepared: _Prepared, command: Command | None, stored: Sequence[Placed]) -> Answer:
         at_ms = prepared.at_ms
@@ -174,7 +224,9 @@ class Ledger(Closing, Logbook):
                 for one, (place, _) in zip(prepared.pending, stored, strict=True)
             ]
         )
-        answer = Answer(command.answer if command else {}, recorded, stored[0][1] if stored else None)
+        self._stored(prepared.sealed, recorded, prepared.epoch)
+        commit = stored[0][1] if stored else None
+        answer = Answer(command.answer, recorded, commit, command.log_id) if command else Answer({}, recorded, commit)
         if self.on_answer is not None:
             self.on_answer(answer)
         return answer
@@ -183,7 +235,9 @@ class Ledger(Closing, Logbook):
         """Seal bytes under a stream's key, for `append`."""
         self.sealers.check((log_id,))
         sealed = self.sealers.readable(log_id).seal_payload(stream_id, data)
-        return Attachment(log_id, payload_digest(sealed), sealed, sha256(data).digest())
+        made = Attachment(log_id, payload_digest(sealed), sealed, sha256(data).digest())
+        self._payloads.put(made.log_id, made.digest, made.sealed)
+        return made
 
     def answered(self, command: Command) -> Mapping[str, Any] | None:
         """Return the answer of a command that was carried out before, or None.
@@ -196,11 +250,35 @@ class Ledger(Closing, Logbook):
             return None
         return same_answer(command, known, self.at_rest(command.log_id))
 
+    def answered_before(self, log_id: UUID, issuer: str, command_id: str) -> Answer | None:
+        """Return the first answer of a command with its events in its own log, acknowledged anew; None before it.
+
+        A repeat stores nothing: whoever lost the answer is told again what the first one said. Its acknowledgements
+        are signed now, over the same events at the same places. After a thaw the places are not known any more.
+
+        Raises:
+            UnknownError: when the log's keys were destroyed since.
+        """
+        known = self.recorder.find_command(log_id, issuer, command_id)
+        if known is None:
+            return None
+        at_rest = self.at_rest(log_id)
+        answer, _ = kept_answer(known, at_rest)
+        places = sorted(self.recorder.leaf_index(log_id, *event) for event in kept_events(known, at_rest))
+        recorded = tuple(self.at_all(log_id, places))
+        commit = self._acknowledger.again(log_id, command_id, recorded) if recorded else None
+        return Answer(answer, recorded, commit, log_id)
+
     def close(self) -> None:
         """Leave the database."""
         self._group.close()
         self._datastore.close()
         self._database.close()
+
+    def look_anew(self) -> None:
+        """Trust nothing that was read before, and look whether the database holds what was signed of it."""
+        self.forget_reads()
+        check_floors(self)
 
     def _acknowledgement_signer(self, log_id: UUID) -> AcknowledgementSigner:
         return AcknowledgementSigner(self.keyring.get(log_id).acknowledgement_key(), self.log(log_id).origin)
@@ -217,7 +295,7 @@ def _refused(
     """Answer a command that was carried out before with its first answer; refuse everything else."""
     if isinstance(error, CommandKnownError):
         return repeated(command, error, at_rest)
-    raise ConflictError("something else was recorded first; read again and repeat") from None
+    raise StreamMovedError from None
 
 
 def open_ledger(
@@ -244,7 +322,7 @@ def open_ledger(
     try:
         if not thawing:
             check_floors(ledger)
-            ledger.datastore.appends.guard = lambda: check_floors(ledger)
+            ledger.datastore.appends.guard = ledger.look_anew
     except BaseException:
         ledger.close()
         raise

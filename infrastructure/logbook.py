@@ -7,7 +7,7 @@ Invariants:
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -25,18 +25,23 @@ from infrastructure.keys.keyring import LogKeys, LogKind
 from infrastructure.keys.port import KeyringPort
 from infrastructure.keys.sealing import EntryRecord
 from infrastructure.mapper import SealingMapper
+from infrastructure.payloads import Payloads
 from infrastructure.postgres.connect import Database
 from infrastructure.postgres.datastore import LedgerDatastore
 from infrastructure.postgres.recorder import LedgerRecorder
-from infrastructure.postgres.records import Log, StoredEntry
+from infrastructure.postgres.records import Log, LoggedEvent, StoredEntry
 from infrastructure.postgres.tenant import TenantReader
+from infrastructure.recent import Recent
 from infrastructure.sealers import Sealers
+from infrastructure.streams import StreamKey, Streams
 
 T = TypeVar("T")
 
 _PAGE = 1000
 _NEWEST = 8
 _FACTS = 4096
+_MOST_KEPT_BYTES = 8192
+"""Longer events that this process stores itself are read when they are needed: they would fill its memory."""
 
 
 class Logbook:
@@ -64,17 +69,24 @@ class Logbook:
             keyring, entropy, self.recorder, is_destroyed=self._destruction_is_recorded, forget=self._forget
         )
         self.mapper = SealingMapper(self.sealers)
+        self._streams = Streams(self.recorder, self.mapper.to_domain_event)
+        self._payloads = Payloads()
+        self._recent = Recent()
+        self._datastore.on_connect = self.forget_reads
         self._logs: dict[UUID, Log] = {}
-        self._facts: dict[tuple[str, object], Any] = {}
+        self._facts: dict[tuple[str, object], Any] = {}  # replaced whole when all is forgotten
         self._lock = threading.Lock()
 
-    def create_log(self, kind: LogKind, host: str) -> tuple[Log, LogKeys]:
-        """Make an empty log: id, slot and keys. The keys are durable before the log exists."""
+    def create_log(self, kind: LogKind, host: str, *, own_custody: bool = False) -> tuple[Log, LogKeys]:
+        """Make an empty log: id, slot and keys. The keys are durable before the log exists.
+
+        With `own_custody` a tenant's keyring has no release and no output key: the tenant holds them.
+        """
         slot = PLATFORM_SLOT
         if kind is not LogKind.PLATFORM:
             slot = free_slot(frozenset(log.slot for log in self.recorder.logs()), self.ids)
         log_id = self.ids.uuid(self.clock.now_ms())
-        keys = self.keyring.create(log_id, kind)
+        keys = self.keyring.create(log_id, kind, own_custody=own_custody)
         log = self.recorder.create_log(log_id, slot, origin(host, slot))
         self._logs[log_id] = log
         return log, keys
@@ -125,6 +137,15 @@ class Logbook:
         self.sealers.check((log_id,))
         return self.sealers.readable(log_id).at_rest
 
+    def keys(self, log_id: UUID) -> LogKeys:
+        """Return a log's keys, which were opened once and are looked at again when they change.
+
+        Raises:
+            ErasedError: when the log's data keys were destroyed.
+        """
+        self.sealers.check((log_id,))
+        return self.sealers.keys(log_id)
+
     def attached(self, log_id: UUID, stream_id: UUID, digest: str) -> bytes:
         """Return the bytes that were stored under a digest.
 
@@ -132,22 +153,64 @@ class Logbook:
             UnknownError: when there are none.
             ErasedError: when the log's data keys were destroyed.
         """
-        sealed = self.recorder.find_payload(log_id, bytes.fromhex(digest))
+        sealed = self._payloads.get(log_id, digest) or self.recorder.find_payload(log_id, bytes.fromhex(digest))
         if sealed is None:
             raise UnknownError("no payload is stored under this digest")
         self.sealers.check((log_id,))
         return self.sealers.readable(log_id).open_payload(stream_id, sealed)
 
     def stream(self, log_id: UUID, stream_id: UUID) -> tuple[Recorded, ...]:
-        """Return a stream's events, in order. Their leaf index is not looked up.
+        """Return a stream's events, in order, with their places in the log.
 
         Raises:
             ErasedError: when the log's data keys were destroyed.
         """
-        self.sealers.check((log_id,))
-        self.sealers.readable(log_id)
-        events = self.recorder.select_events(stream_id, log_id=log_id)
-        return tuple(self.mapper.to_domain_event(stored) for stored in events)
+        (found,) = self.streams([(log_id, stream_id)])
+        return found
+
+    def streams(self, wanted: Sequence[StreamKey], *, known: bool = False) -> list[tuple[Recorded, ...]]:
+        """Return several streams, each given as log and stream, as they stood at one instant.
+
+        With `known` those are given as this process knows them, unasked, of which it knows anything: see Streams.
+
+        Raises:
+            ErasedError: when the data key of one of the logs was destroyed.
+        """
+        logs = dict.fromkeys(log_id for log_id, _ in wanted)
+        self.sealers.check(logs)
+        for log_id in logs:
+            self.sealers.readable(log_id)
+        if known:
+            with self._datastore.get_connection():  # alive; or new, after a restore, and then all is forgotten
+                pass
+        return self._streams.read(wanted, known=known)
+
+    def folded(self, stream: tuple[Recorded, ...], fold: Callable[[Sequence[Recorded]], T]) -> T:
+        """Return what a stream that `streams` gave folds to; folded once as long as it doesn't grow."""
+        return self._streams.folded(stream, fold)
+
+    def forget_reads(self) -> None:
+        """Let go of all that was read: a connection is new, and a backup may have been restored meanwhile."""
+        self._streams.forget()
+        self._payloads.forget()
+        self._recent.forget()
+        self._facts = {}
+
+    def _stored(self, events: Iterable[LoggedEvent], recorded: Sequence[Recorded], epoch: int) -> None:
+        """Take up what this process has stored itself: nobody here reads or opens it again.
+
+        Args:
+            events: as they were sealed.
+            recorded: the same, opened, with their places.
+            epoch: `Streams.epoch` when they were sealed; what was let go of since is not taken up.
+        """
+        recent = self._recent.epoch
+        short = [both for both in zip(events, recorded, strict=True) if len(both[0].state) <= _MOST_KEPT_BYTES]
+        if not self._streams.follow([one for _, one in short], epoch):
+            return
+        for event, one in short:
+            self.mapper.remember(event, one)
+        self._recent.put([one for _, one in short], recent)
 
     def first(self, log_id: UUID, stream_id: UUID) -> Recorded | None:
         """Return a stream's first event, or None. Raises as `stream` does."""
@@ -179,6 +242,23 @@ class Logbook:
             yield from self.opened(page)
             first = page[-1].leaf_index + 1
 
+    def newly(self, log_id: UUID, first: int, size: int) -> Iterator[Recorded]:
+        """Yield what `history` does, for followers: what this process has stored or read a moment ago is not read."""
+        while first < size:
+            self.sealers.check((log_id,))
+            found = self._recent.run(log_id, first, size)
+            if not found:
+                break
+            yield from found
+            first += len(found)
+        epoch, read = self._recent.epoch, []
+        try:
+            for recorded in self.history(log_id, first=first, size=size):
+                read.append(recorded)
+                yield recorded
+        finally:
+            self._recent.put(read, epoch)
+
     def opened(self, page: Iterable[StoredEntry]) -> Iterator[Recorded]:
         """Yield entries opened, each log's with its keys as they are now. One that doesn't open raises in its turn."""
         checked: set[UUID] = set()
@@ -198,6 +278,14 @@ class Logbook:
             return recorded
         raise UnknownError("the log has no entry at that index")
 
+    def at_all(self, log_id: UUID, leaf_indices: Sequence[int]) -> list[Recorded]:
+        """Return events by their places, in order: one question for all.
+
+        Raises:
+            UnknownError: when the log has no entry at one of them.
+        """
+        return list(self.opened(self.recorder.entries_at(log_id, leaf_indices)))
+
     def read_entry(self, log_id: UUID, entry: bytes) -> EntryRecord:
         """Open an entry that is not stored, such as one from a published directory. Raises as `Sealer.read` does."""
         self.sealers.check((log_id,))
@@ -211,11 +299,12 @@ class Logbook:
             name: which one, within its kind.
             read: reads it; what it raises is not remembered.
         """
-        found: T | None = self._facts.get((kind, name))
+        facts = self._facts  # what is read while all is forgotten goes with those
+        found: T | None = facts.get((kind, name))
         if found is None:
-            found = self._facts[kind, name] = read()
-            if len(self._facts) > _FACTS:
-                self._facts.pop(next(iter(self._facts)))
+            found = facts[kind, name] = read()
+            if len(facts) > _FACTS:
+                facts.pop(next(iter(facts)), None)
         return found
 
     def as_tenant(self, log_id: UUID) -> TenantReader:
@@ -247,4 +336,7 @@ class Logbook:
 
     def _forget(self, log_id: UUID) -> None:
         self.mapper.forget(log_id)
-        self._facts.clear()
+        self._streams.forget(log_id)
+        self._payloads.forget()
+        self._recent.forget()
+        self._facts = {}

@@ -30,6 +30,8 @@ NOT_STORED = -1
 _REMEMBERED = 4096
 _SEALED = Sealed()
 
+_Key = tuple[UUID, UUID, int, str, bytes]
+
 
 class SealingMapper(Mapper[UUID]):
     """Seals events under the key of their log.
@@ -41,7 +43,7 @@ class SealingMapper(Mapper[UUID]):
     def __init__(self, sealers: Sealers) -> None:
         super().__init__(JSONTranscoder())
         self._sealers = sealers
-        self._opened: OrderedDict[tuple[UUID, UUID, int, str, bytes], Recorded] = OrderedDict()
+        self._opened: OrderedDict[_Key, Recorded] = OrderedDict()
 
     def to_stored_event(self, domain_event: Any) -> LoggedEvent:
         """Seal a `Recorded` event into its entry.
@@ -82,6 +84,11 @@ class SealingMapper(Mapper[UUID]):
         found = self._open(stored.log_id, stored.stream_id, stored.version, stored.topic, stored.entry)
         return placed(found, stored.leaf_index, stored.leaf_hash)
 
+    def remember(self, stored: LoggedEvent, recorded: Recorded) -> None:
+        """Know what a sealed event holds that this process has sealed and stored itself."""
+        key = recorded.log_id, recorded.stream_id, recorded.version, stored.topic, stored.state
+        self._keep(key, placed(recorded, NOT_STORED, b""))
+
     def forget(self, log_id: UUID) -> None:
         """Let go of what was opened of a log."""
         for known in list(self._opened):  # a copy: other threads go on opening
@@ -100,10 +107,13 @@ class SealingMapper(Mapper[UUID]):
             raise VerificationError("the database's columns are not what the sealed entry says")
         event = event_from(record.topic, record.event)
         found = Recorded(log_id, NOT_STORED, stream_id, version, record.at_ms, event, b"")
-        self._opened[log_id, stream_id, version, topic, entry] = found
+        self._keep((log_id, stream_id, version, topic, entry), found)
+        return found
+
+    def _keep(self, key: _Key, found: Recorded) -> None:
+        self._opened[key] = found
         if len(self._opened) > _REMEMBERED:
             self._opened.popitem(last=False)
-        return found
 
     def _read(self, sealer: LogSealer, log_id: UUID, entry: bytes) -> EntryRecord:
         try:

@@ -9,7 +9,6 @@ Invariants:
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 from domain.canonical import canonical
 from domain.errors import LedgerError, RefusedError, UnknownError
@@ -17,15 +16,19 @@ from domain.executions.state import NO_REPORT
 from domain.nodes.telemetry import telemetry_claims
 from domain.scheduling.state import Scheduling
 from domain.statements import REPORT
+from infrastructure.attestation.attesting import Attester
 from infrastructure.client.signing import signed_by
 from infrastructure.commands.context import load_context
-from infrastructure.commands.executions import Assignment, Enclosed, assign, report
+from infrastructure.commands.executions import assign, report
 from infrastructure.commands.provisioning import released_inputs
 from infrastructure.commands.telemetry import load_reported, telemetry
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.ledger import Ledger
+from infrastructure.node.assignment import Assignment
+from infrastructure.node.claims import LOST, RESET, STARTED, Claims, ended, evidence_of, prepare_request
+from infrastructure.node.enclosed import Enclosed
 from infrastructure.runtime.keep import Keep
-from infrastructure.runtime.messages import Completed, Faulted, Prepare, Prepared, Run
+from infrastructure.runtime.messages import Completed, Faulted, Run
 from infrastructure.runtime.pool import KeepPool
 from infrastructure.statements.payload import payload
 
@@ -57,10 +60,12 @@ class NodeAgent:
         ledger: the ledger that it reports to.
         wallet: the node's own keys.
         keeps: where its enclaves run.
+        attester: makes its evidence; None: its key's word.
     """
 
-    def __init__(self, ledger: Ledger, wallet: Wallet, keeps: KeepPool) -> None:
+    def __init__(self, ledger: Ledger, wallet: Wallet, keeps: KeepPool, attester: Attester | None = None) -> None:
         self._ledger = ledger
+        self._evidence = evidence_of(attester)
         self._wallet = wallet
         self._keeps = keeps
 
@@ -68,23 +73,36 @@ class NodeAgent:
         """Provision an enclave, have it appraised, take its inputs and run the clause.
 
         The result is held until `finish`: in virtual time the clause ends later than it ran. Returns None when evidence
-        or provisioning gate refused; the ledger has recorded why.
+        or provisioning gate refused; the ledger has recorded why. Where a tenant's releaser is waited for there is no
+        result yet: `resume` looks again.
         """
         assignment = assign(self._ledger, execution_id)
         chain = Chain(assignment.origin, execution_id)
         running = Running(assignment, self._keeps.keep(assignment.origin), chain)
-        prepared = running.keep.prepare(_prepare(assignment))
-        if not self._tell(cell, chain, _evidence(assignment, prepared)):
+        prepared = running.keep.prepare(prepare_request(assignment))
+        made = self._evidence.make(assignment, prepared)
+        if not self._tell(cell, chain, made.claims, made.enclosed):
             running.keep.reset(execution_id)
             return None
+        return running if self.resume(cell, running) else None
+
+    def resume(self, cell: Scheduling, running: Running) -> bool:
+        """Run the clause if its inputs are there. Returns False when they never come: the runtime is back at zero then.
+
+        While the tenant's releaser is waited for, nothing changes.
+        """
+        execution_id, chain = running.assignment.execution_id, running.chain
         try:
             inputs, cac, output_key = released_inputs(self._ledger, execution_id)
         except RefusedError:
+            known = load_context(self._ledger, execution_id).execution
+            if known.status == "provisioned":
+                return True
             running.keep.reset(execution_id)
-            if load_context(self._ledger, execution_id).execution.faulted is not None:
-                self._tell(cell, chain, {"kind": "reset"})
-            return None
-        self._tell(cell, chain, {"kind": "started"})
+            if known.faulted is not None and not known.reset:
+                self._tell(cell, chain, RESET)
+            return False
+        self._tell(cell, chain, STARTED)
         request = Run(
             execution_id=execution_id,
             sealed_inputs=inputs,
@@ -93,31 +111,19 @@ class NodeAgent:
             created_ms=self._ledger.clock.now_ms(),
         )
         running.result = running.keep.run(request)
-        return running
+        return True
 
     def finish(self, cell: Scheduling, running: Running, duration_ms: int) -> None:
         """Report how the clause ended, and only after that that the runtime is back at zero."""
         result, execution_id = running.result, running.assignment.execution_id
         if result is None:
             raise LedgerError("an execution is finished after it was started")
-        used = {"fuel": result.fuel_used, "memory_bytes": result.peak_memory_bytes, "duration_ms": duration_ms}
+        enclosed = None
         if isinstance(result, Completed):
-            cac = canonical(result.cac)
-            claims = {
-                "kind": "completed",
-                "outcome": result.outcome,
-                "output_commitment": result.output_commitment.hex(),
-                "output_bytes": result.output_size_bytes,
-                "output_digest": sha256(result.sealed_output).hexdigest(),
-                "cac_digest": sha256(cac).hexdigest(),
-                **used,
-            }
-            self._tell(cell, running.chain, claims, Enclosed(output=result.sealed_output, cac=cac))
-        else:
-            said = {"kind": "faulted", "fault": result.fault, "detail": result.detail[:200], **used}
-            self._tell(cell, running.chain, said)
+            enclosed = Enclosed(output=result.sealed_output, cac=canonical(result.cac))
+        self._tell(cell, running.chain, ended(result, duration_ms), enclosed)
         running.keep.reset(execution_id)
-        self._tell(cell, running.chain, {"kind": "reset"})
+        self._tell(cell, running.chain, RESET)
 
     def recover(self, cell: Scheduling, execution_id: str) -> None:
         """End an execution that this node left in the middle, when its process died or could not report.
@@ -131,9 +137,9 @@ class NodeAgent:
         with suppress(UnknownError):  # an enclave of an earlier process
             self._keeps.keep(chain.origin).reset(execution_id)
         if known.completed is None and known.faulted is None:
-            lost = {"kind": "faulted", "fault": "node_lost", "detail": "the node ended the run before its end"}
-            self._tell(cell, chain, {**lost, "fuel": 0, "memory_bytes": 0, "duration_ms": 0})
-        self._tell(cell, chain, {"kind": "reset"})
+            self._tell(cell, chain, LOST)
+        if known.status != "provisioned" or load_context(self._ledger, execution_id).execution.faulted is not None:
+            self._tell(cell, chain, RESET)
 
     def heartbeat(self, node: str, load_percent: int, free_slots: int, free_memory_bytes: int) -> bool:
         """Report that the node is alive, and its load. Returns whether that was recorded: one report in an interval is.
@@ -155,7 +161,7 @@ class NodeAgent:
         answer = telemetry(self._ledger, signed_by([self._wallet], REPORT, content)[0])
         return bool(answer.answer["accepted"])
 
-    def _tell(self, cell: Scheduling, chain: Chain, claims: dict[str, Any], enclosed: Enclosed | None = None) -> bool:
+    def _tell(self, cell: Scheduling, chain: Chain, claims: Claims, enclosed: Enclosed | None = None) -> bool:
         said = {**claims, "execution": chain.execution_id, "seq": chain.seq, "prev": chain.prev}
         content = payload(
             iss=self._wallet.did(Purpose.REPORT),
@@ -171,31 +177,3 @@ class NodeAgent:
             chain.seq += 1
             chain.prev = sha256(token.encode()).hexdigest()
         return accepted
-
-
-def _prepare(assignment: Assignment) -> Prepare:
-    return Prepare(
-        host=assignment.host,
-        origin=assignment.origin,
-        execution_id=assignment.execution_id,
-        node_id=assignment.node,
-        nonce=assignment.nonce,
-        module=assignment.module,
-        limits=assignment.limits,
-        policy_digest=assignment.policy_digest,
-        submission=assignment.submission,
-    )
-
-
-def _evidence(assignment: Assignment, prepared: Prepared) -> dict[str, Any]:
-    return {
-        "kind": "evidence",
-        "evidence_class": "software",
-        "nonce": assignment.nonce.hex(),
-        "report_data": prepared.report_data.hex(),
-        "cac_key": prepared.cac_public_key.hex(),
-        "hpke_kem_id": prepared.hpke_kem_id,
-        "hpke_key": prepared.hpke_public_key.hex(),
-        "engine": prepared.engine,
-        "measurement": prepared.measurement,
-    }

@@ -3,7 +3,7 @@
 Rows are read from the live edition of a projection; how it is kept is infrastructure.projecting's affair.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from uuid import UUID
 
@@ -29,14 +29,16 @@ class Projector:
         self._views = Views(ledger.datastore)
         self._followers = {name: Follower(ledger, name, project) for name, project in PROJECTIONS.items()}
 
-    def catch_up(self) -> int:
-        """Fold what was committed since; return how many events that was, over all logs and projections.
+    def catch_up(self, log_id: UUID | None = None, projections: Collection[str] = PROJECTIONS) -> int:
+        """Fold what was committed since; return how many events that was, of one log or all, over these projections.
 
         A log whose data key was destroyed has no read models. One with an event that can't be folded stays behind, and
         the projection's status says where.
         """
         return sum(
-            self._follow(follower, log_id) for follower in self._followers.values() for log_id in follower.behind()
+            self._follow(self._followers[name], one)
+            for name in projections
+            for one in self._followers[name].behind(log_id)
         )
 
     def rows(self, log_id: UUID, projection: str) -> Rows:
@@ -54,6 +56,12 @@ class Projector:
         at_rest = self._ledger.at_rest(log_id)
         value = self._views.row(projection, log_id, key)
         return None if value is None else opened_row(at_rest, log_id, projection, key, value)
+
+    def between(self, log_id: UUID, projection: str, first: str, last: str, limit: int) -> Rows:
+        """Return rows with keys in [first, last) and the one before them, `limit` at most. Raises as `rows` does."""
+        at_rest = self._ledger.at_rest(log_id)
+        found = self._views.rows_between(projection, log_id, first, last, limit)
+        return {key: opened_row(at_rest, log_id, projection, key, value) for key, value in found.items()}
 
     def digest(self, log_id: UUID) -> str:
         """Return the state digest over the stored rows of a log."""

@@ -18,6 +18,7 @@ from domain.identifiers import PLATFORM_SLOT
 from domain.tenants.events import DataKeyRotated
 from infrastructure.entropy import Entropy
 from infrastructure.keys.generations import LogSealer
+from infrastructure.keys.log_keys import LogKeys
 from infrastructure.keys.port import KeyringPort
 from infrastructure.postgres.reading import Reader
 from infrastructure.postgres.records import Log
@@ -30,6 +31,7 @@ Forget = Callable[[UUID], None]
 class _Held:
     mark: object
     sealer: LogSealer | None
+    keys: LogKeys | None
 
 
 class Sealers:
@@ -73,6 +75,14 @@ class Sealers:
                 held = self._held.get(log_id) or self._open(log_id)
         return held.sealer
 
+    def keys(self, log_id: UUID) -> LogKeys:
+        """Return all keys of a log, as they were when its sealer was made. Raises as `readable` does."""
+        self.readable(log_id)
+        keys = self._held[log_id].keys
+        if keys is None:
+            raise ErasedError
+        return keys
+
     def readable(self, log_id: UUID) -> LogSealer:
         """Return a log's sealer. Raises as `of` does.
 
@@ -100,17 +110,17 @@ class Sealers:
 
     def _open(self, log_id: UUID) -> _Held:
         mark = self._keyring.mark(log_id)  # taken before the keys: a change in between shows at the next check
-        held = self._held[log_id] = _Held(mark, self._made(self._reader.log(log_id)))
+        held = self._held[log_id] = _Held(mark, *self._made(self._reader.log(log_id)))
         return held
 
-    def _made(self, log: Log) -> LogSealer | None:
+    def _made(self, log: Log) -> tuple[LogSealer, LogKeys] | tuple[None, None]:
         if log.slot != PLATFORM_SLOT and self._is_destroyed(log):
-            return None
+            return None, None
         keys = self._keyring.get(log.log_id)
         if keys.erased:
-            return None
-        newest = keys.data_key.generation
-        return LogSealer(log.origin, keys.data_keys, self._entropy, sealed_before=self._sealed(log.log_id, newest))
+            return None, None
+        sealed = self._sealed(log.log_id, keys.data_key.generation)
+        return LogSealer(log.origin, keys.data_keys, self._entropy, sealed_before=sealed), keys
 
     def _sealed(self, log_id: UUID, generation: int) -> int:
         """Return how many entries were sealed since a generation began; none, where the log doesn't tell of it yet."""

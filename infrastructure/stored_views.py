@@ -20,8 +20,9 @@ import orjson
 
 from domain.errors import VerificationError
 from domain.message import Recorded, Sealed
-from domain.scheduling.views import View, view_bytes
+from domain.scheduling.views import View
 from infrastructure.keys.at_rest import AtRest
+from infrastructure.keys.plaintext import encode_json
 from infrastructure.keys.stream_keys import DataKey
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import FeedRow
@@ -124,7 +125,7 @@ class StoredViews:
     def _events(self, log_id: UUID, first: int, last: int) -> Iterable[Recorded]:
         known = [self._known.pop((log_id, index), None) for index in range(first, last)] if self._known else []
         whole = [one for one in known if one is not None]
-        return whole if whole and len(whole) == last - first else self._ledger.history(log_id, first=first, size=last)
+        return whole if whole and len(whole) == last - first else self._ledger.newly(log_id, first, last)
 
     def _folded(self, one: SealedView, recorded: Recorded | None) -> Folded:
         context = _context(one.log_id, one.leaf_index, one.leaf_hash)
@@ -145,4 +146,4 @@ def _context(log_id: UUID, leaf_index: int, leaf_hash: bytes) -> bytes:
 
 def _made(recorded: Recorded, slot: int) -> Folded:
     view = kept_view(recorded, slot)
-    return Folded(view, recorded, view_bytes(view), recorded.leaf_hash)
+    return Folded(view, recorded, encode_json(view), recorded.leaf_hash)

@@ -1,6 +1,6 @@
 """What a command hands to the ledger with its events, and what it gets back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -8,11 +8,11 @@ from uuid import UUID
 
 from domain.canonical import canonical, parse_canonical
 from domain.errors import ConflictError
-from domain.message import Recorded
+from domain.message import Pending, Recorded
 from domain.payloads import StoredPayload
 from infrastructure.acknowledging import Commit
 from infrastructure.keys.at_rest import AtRest
-from infrastructure.postgres.records import CommandKnownError, CommandRecord
+from infrastructure.postgres.records import CommandKnownError, CommandRecord, Guard
 from infrastructure.statements.acknowledgement import Acknowledgement
 
 
@@ -44,28 +44,59 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A command's events with all that is stored with them: what `Ledger.append` takes."""
+
+    pending: Sequence[Pending]
+    command: Command | None = None
+    attachments: Sequence[Attachment] = ()
+    claims: Sequence[Command] = ()
+    guards: Sequence[Guard] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A command's answer; `recorded` is empty when it is a repeat of one that was carried out before."""
+    """A command's answer; `recorded` is empty when it is a repeat of one that was carried out before.
+
+    `log_id` is the log whose command it is; None for what nobody asked for by a command.
+    """
 
     answer: Mapping[str, Any]
     recorded: tuple[Recorded, ...]
     commit: Commit | None = field(default=None, repr=False, compare=False)
+    log_id: UUID | None = field(default=None, compare=False)
 
     @property
     def acknowledgements(self) -> tuple[Acknowledgement, ...]:
-        """Return the signed acknowledgement of each recorded event; none for a repeat, which stores nothing."""
+        """Return the signed acknowledgement of each event in the command's own log; none for a repeat.
+
+        What the command wrote into other logs is left out here, for whoever asks and by whatever way: such a token says
+        how far those have grown, and at which instant, to somebody who may know nothing of them.
+        """
         if self.commit is None:
             return ()
-        return tuple([self.commit.acknowledge(one.log_id, one.leaf_index) for one in self.recorded])
+        own = [one for one in self.recorded if self.log_id in {None, one.log_id}]
+        return tuple([self.commit.acknowledge(one.log_id, one.leaf_index) for one in own])
 
 
-def command_record(command: Command, at_rest: AtRest) -> CommandRecord:
+EventKey = tuple[UUID, int]
+"""Stream and version of an event in a command's own log."""
+
+
+def command_record(command: Command, at_rest: AtRest, events: Sequence[EventKey] = ()) -> CommandRecord:
     """Return the row that is written in the transaction of the command's events.
 
     Answer and digest are sealed together: what a short body says could be guessed from its hash.
+
+    Args:
+        command: the command.
+        at_rest: seals what is kept of its log.
+        events: those of its own log, so that a repeat can be told again where they lie.
     """
-    content = canonical({"answer": dict(command.answer), "digest": sha256(command.body).hexdigest()})
-    sealed = at_rest.seal(_place(command), content)
+    members: dict[str, Any] = {"answer": dict(command.answer), "digest": sha256(command.body).hexdigest()}
+    if events:
+        members["events"] = [[stream.hex, version] for stream, version in events]
+    sealed = at_rest.seal(_place(command), canonical(members))
     return CommandRecord(command.log_id, command.issuer, command.command_id, b"", sealed)
 
 
@@ -109,6 +140,17 @@ def kept_answer(known: CommandRecord, at_rest: AtRest) -> tuple[Mapping[str, Any
         return parse_canonical(known.answer), known.digest.hex()
     content = parse_canonical(at_rest.open(_place(known), known.answer))
     return content["answer"], content["digest"]
+
+
+def kept_events(known: CommandRecord, at_rest: AtRest) -> tuple[EventKey, ...]:
+    """Return the events of a command in its own log; none where it had none, or a release before this one kept it.
+
+    Raises as `kept_answer` does.
+    """
+    if known.answer.startswith(b"{"):
+        return ()
+    content = parse_canonical(at_rest.open(_place(known), known.answer))
+    return tuple((UUID(hex=stream), version) for stream, version in content.get("events", ()))
 
 
 def _place(command: Command | CommandRecord) -> bytes:

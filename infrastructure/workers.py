@@ -6,6 +6,7 @@ Invariants:
 - A worker that dies ends the job with an UnavailableError; nothing waits for it. Workers don't outlive their parent,
   however it ends, and leave an interrupt from the keyboard to it.
 - With one worker everything runs in this process.
+- While the job lasts garbage is looked for seldom, here and in the workers.
 """
 
 import os
@@ -20,6 +21,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from domain.errors import UnavailableError
+from infrastructure.pauses import collect_seldom, seldom_collecting
 
 TaskT = TypeVar("TaskT")
 AnswerT = TypeVar("AnswerT")
@@ -43,6 +45,7 @@ class Workers:
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
         self._pool: ProcessPoolExecutor | None = None
+        self._pauses = seldom_collecting()
 
     def ordered(self, do: Callable[[TaskT], AnswerT], tasks: Iterable[TaskT]) -> Iterator[AnswerT]:
         """Yield what a function makes of each task, in order. Tasks are drawn only a few ahead.
@@ -74,6 +77,7 @@ class Workers:
             ) from None
 
     def __enter__(self) -> Self:
+        self._pauses.__enter__()
         if self.jobs > 1:
             self._pool = ProcessPoolExecutor(self.jobs, get_context("spawn"), initializer=_begin)
         return self
@@ -81,6 +85,7 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._pauses.__exit__(None, None, None)
         if self._pool is None:
             return
         processes = list(getattr(self._pool, "_processes", None) or {})
@@ -92,6 +97,7 @@ class Workers:
 
 def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    collect_seldom()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -11,6 +11,7 @@ from functools import singledispatch
 from typing import Any
 
 from domain.cacs import events as cacs
+from domain.disputes import events as disputes
 from domain.executions import events as executions
 from domain.message import Event, Recorded
 from domain.quotas import events as quotas
@@ -122,6 +123,13 @@ def _(event: workloads.OverflowOffered, recorded: Recorded, rows: Rows) -> dict[
 
 @_project.register
 def _(event: workloads.OverflowAccepted, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    standing = [one.model_dump(mode="json") for one in event.standing]
+    offer = {**rows[f"workload/{event.workload_id}"]["overflow"], "status": "accepted", "standing": standing}
+    return _workload(rows, recorded, event.workload_id, overflow=offer)
+
+
+@_project.register
+def _(event: workloads.OverflowAcceptedV1, recorded: Recorded, rows: Rows) -> dict[str, Row]:
     offer = {**rows[f"workload/{event.workload_id}"]["overflow"], "status": "accepted"}
     return _workload(rows, recorded, event.workload_id, overflow=offer)
 
@@ -180,6 +188,17 @@ def _(event: executions.EnclaveProvisioned, recorded: Recorded, rows: Rows) -> d
     extra = {"policy_version": event.policy_version, "policy_digest": event.policy_digest}
     gate = _gate(rows, recorded, workload, "provisioning", passed=event.passed, reason=reason, **extra)
     return gate | _execution(rows, recorded, event.execution_id, status="provisioned" if event.passed else "refused")
+
+
+@_project.register
+def _(event: executions.ReleaseAwaited, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    awaited = {"awaits_release_until_ms": event.until_ms}
+    return _execution(rows, recorded, event.execution_id, status="provisioned", **awaited)
+
+
+@_project.register
+def _(event: executions.ReleaseRefused, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    return _execution(rows, recorded, event.execution_id, release_refused=event.reason)
 
 
 @_project.register
@@ -291,6 +310,18 @@ def _(event: cacs.CacRejected, recorded: Recorded, rows: Rows) -> dict[str, Row]
         ended = _workload(rows, recorded, event.workload_id, status="rejected", reason=event.reason, next="nothing")
     extra = {"policy_version": event.policy_version, "policy_digest": event.policy_digest, "rule": event.rule}
     return _gate(ended, recorded, event.workload_id, "cac", passed=False, reason=event.reason, **extra)
+
+
+@_project.register
+def _(event: cacs.CacOverturned, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    by = {"dispute": event.dispute_id, "scope": event.scope, "decision": event.decision}
+    return _changed(rows, recorded, f"cac/{event.cac_id}", {"overturned": by})
+
+
+@_project.register
+def _(event: disputes.DisputeReferenced, recorded: Recorded, rows: Rows) -> dict[str, Row]:
+    known = rows[f"execution/{event.execution_id}"].get("disputes", [])
+    return _execution(rows, recorded, event.execution_id, disputes=[*known, event.dispute_id])
 
 
 @_project.register

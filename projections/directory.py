@@ -13,10 +13,11 @@ from domain.clauses import events as clauses
 from domain.message import Event, Recorded
 from domain.nodes import events as nodes
 from domain.platform import events as platform
+from domain.pools import events as pools
 from domain.quotas import events as quotas
 from domain.tenants import events as tenants
 
-NAME = "directory_v1"
+NAME = "directory_v2"
 
 Row = dict[str, Any]
 
@@ -52,6 +53,7 @@ def _(
     who: Row = {"origin": event.origin, "did": event.did, "threshold": event.threshold}
     if isinstance(event, tenants.TenantRegistered):
         who |= {"dao": event.dao, "jurisdiction": event.jurisdiction, "endorsed": False}
+        who |= {} if event.custody is None else {"custody": event.custody}
     if isinstance(event, tenants.ScopeRegisteredBelow):
         who |= {"name": event.name, "kind": event.kind, "parent": event.parent}
     keys = {f"key/{a.kid}": _key(a.person, "admin", "ledger-governance+jwt") for a in event.admins}
@@ -69,9 +71,25 @@ def _(event: tenants.PrincipalEnrolled, rows: Mapping[str, Row]) -> dict[str, Ro
 
 
 @_project.register
+def _(event: tenants.ReaderEnrolled, rows: Mapping[str, Row]) -> dict[str, Row]:  # noqa: ARG001
+    limits = event.model_dump(mode="json", include={"jurisdictions", "from_ms", "until_ms"})
+    return {f"key/{event.kid}": {**_key(event.person, event.role, event.statement_type), **limits}}
+
+
+@_project.register
 def _(event: tenants.PrincipalRevoked, rows: Mapping[str, Row]) -> dict[str, Row]:
     key = f"key/{event.kid}"
     return {key: {**rows[key], "revoked": True}}
+
+
+@_project.register
+def _(event: tenants.IssuerEnrolled, rows: Mapping[str, Row]) -> dict[str, Row]:  # noqa: ARG001
+    return {f"issuer/{event.did}": {"revoked": False}}
+
+
+@_project.register
+def _(event: tenants.IssuerRevoked, rows: Mapping[str, Row]) -> dict[str, Row]:  # noqa: ARG001
+    return {f"issuer/{event.did}": {"revoked": True}}
 
 
 @_project.register
@@ -120,9 +138,27 @@ def _(event: nodes.NodeEnrolled, rows: Mapping[str, Row]) -> dict[str, Row]:  # 
 
 
 @_project.register
+def _(event: pools.OfferStood, rows: Mapping[str, Row]) -> dict[str, Row]:  # noqa: ARG001
+    terms = event.model_dump(mode="json", include={"number", "kid", "slots", "memory_bytes", "until_ms"})
+    return {f"offer/{event.pool}/{event.operator}": {**terms, "withdrawn": False}}
+
+
+@_project.register
+def _(event: pools.OfferWithdrawn, rows: Mapping[str, Row]) -> dict[str, Row]:
+    key = f"offer/{event.pool}/{event.operator}"
+    return {key: {**rows[key], "withdrawn": True}}
+
+
+@_project.register
 def _(event: nodes.NodeDrained, rows: Mapping[str, Row]) -> dict[str, Row]:
     key = f"node/{event.node}"
     return {key: {**rows[key], "drained": True}}
+
+
+@_project.register
+def _(event: nodes.NodeReturned, rows: Mapping[str, Row]) -> dict[str, Row]:
+    key = f"node/{event.node}"
+    return {key: {**rows[key], "drained": False}}
 
 
 def _key(person: str, role: str, statement_type: str) -> Row:

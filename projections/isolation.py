@@ -17,12 +17,17 @@ NAME = "isolation_v1"
 Row = dict[str, Any]
 
 
+_NEVER = "never held inputs"
+
+
 def project(rows: Mapping[str, Row], recorded: Recorded) -> dict[str, Row]:
     """Return the rows that an event changes, by key (`enclave/<execution id>`)."""
     changes = _project(recorded.event)
     if not changes:
         return {}
     key = f"enclave/{changes.pop('execution')}"
+    if rows.get(key, {}).get("state") == _NEVER and isinstance(recorded.event, executions.ExecutionFaulted):
+        return {}  # its workload is held by it; there was no enclave that could hold anything
     return {key: {**rows.get(key, {}), **changes, "leaf_index": recorded.leaf_index}}
 
 
@@ -51,7 +56,7 @@ def _(event: executions.EvidenceAppraised) -> dict[str, Any]:
         "evidence_class": event.evidence_class,
         "measurement": event.measurement,
         "report_data": event.report_data,
-        "state": "appraised" if event.status == "affirming" else "refused",
+        "state": "appraised" if event.accepted else "refused",
     }
 
 
@@ -75,4 +80,4 @@ def _(event: executions.RuntimeReset) -> dict[str, Any]:
 
 @_project.register
 def _(event: executions.ExecutionAbandoned) -> dict[str, Any]:
-    return {"execution": event.execution_id, "state": "never held inputs"}
+    return {"execution": event.execution_id, "state": _NEVER}

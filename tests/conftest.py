@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ from infrastructure.tlog.second_opinion import with_second_opinion
 from infrastructure.tlog.verdict import Verification
 from infrastructure.tlog.verify import verify_directory
 
+# The same examples in every run: a gate that fails at random says nothing about a change. The soak explores.
 settings.register_profile(
-    "default", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
+    "default",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=60,
 )
 settings.register_profile(
     "soak", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=20_000
@@ -21,6 +28,15 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A shell that starts us in the background lets us ignore interrupts, and whatever we start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """Let an interrupt interrupt each test: commands that ran in this process before took it for their own end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

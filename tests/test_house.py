@@ -65,7 +65,7 @@ def test_the_top_level_holds_what_the_user_fixed_and_conventional_files_only() -
     fixed = {"domain", "infrastructure", "projections", "tests", "scripts", "pyproject.toml"}
     conventional = {
         "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "Makefile", "requirements", ".ci",
-        ".gitignore",
+        ".gitignore", "Dockerfile", ".dockerignore", "compose.yaml",
     }  # fmt: skip
     assert {path.relative_to(ROOT).parts[0] for path in tracked_files()} == fixed | conventional
 

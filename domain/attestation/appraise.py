@@ -60,14 +60,22 @@ def appraise(expected: Expected, evidence: EvidenceReport, now_ms: int) -> str |
     """Return why software evidence is contraindicated, or None when it affirms."""
     bound = report_data(binding_of(expected, evidence.cac_key, evidence.hpke_kem_id, evidence.hpke_key)).hex()
     checks = (
-        (evidence.evidence_class == "software", "this version appraises software evidence only"),
+        (evidence.evidence_class == "software", "without a platform's evidence it is software evidence only"),
+        (evidence.platform_evidence is None, "software evidence is the node's word, not a platform's"),
+        (platform_id(expected.node_kid) in expected.node.platform_ids, "the machine is not one of this node's"),
+        *claim_checks(expected, evidence, bound, now_ms),
+    )
+    return next((reason for holds, reason in checks if not holds), None)
+
+
+def claim_checks(expected: Expected, evidence: EvidenceReport, bound: str, now_ms: int) -> tuple[tuple[bool, str], ...]:
+    """Return what a report of evidence of any class must say, each with what is wrong where it does not hold."""
+    return (
         (evidence.nonce == expected.challenge.nonce, "the evidence answers another nonce"),
         (now_ms < expected.challenge.expires_ms, "the nonce has expired"),
-        (platform_id(expected.node_kid) in expected.node.platform_ids, "the machine is not one of this node's"),
         (evidence.measurement == expected.measurement, "the runtime is not the one of the reference value"),
         (evidence.report_data == bound, "the binding is not this execution's"),
     )
-    return next((reason for holds, reason in checks if not holds), None)
 
 
 def platform_id(node_kid: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from domain.attestation.appraise import Expected, binding_of
 from domain.attestation.binding import report_data
+from domain.attestation.events import PlatformEvidenceAppraised
 from domain.errors import RefusedError
 from domain.executions.events import EvidenceAppraised, InputsReleased
 from domain.workloads.events import WorkloadQueued
@@ -65,7 +66,7 @@ def draft_document(record: CacRecord) -> dict[str, Any]:
         "release_entry": record.release_entry,
         "engine": appraised.engine,
         "measurement": appraised.measurement,
-        "hardware": NO_HARDWARE,
+        "hardware": hardware_of(appraised),
         "limits": reserved.limits.model_dump(mode="json"),
         "cac_key": appraised.cac_key,
         "hpke_kem_id": appraised.hpke_kem_id,
@@ -74,6 +75,14 @@ def draft_document(record: CacRecord) -> dict[str, Any]:
         "released_by": released.released_by,
         "window": {"from_ms": reserved.from_ms, "until_ms": reserved.until_ms},
     }
+
+
+def hardware_of(appraised: EvidenceAppraised) -> str:
+    """Return what hardware the evidence is of: its format, its root, and the machine where it names one."""
+    if not isinstance(appraised, PlatformEvidenceAppraised) or appraised.kept.evidence_format is None:
+        return NO_HARDWARE
+    machine = appraised.platform_id or "no machine named"
+    return f"{appraised.kept.evidence_format.value} under root {appraised.kept.root}: {machine}"
 
 
 def bound_report_data(expected: Expected, appraised: EvidenceAppraised) -> str:

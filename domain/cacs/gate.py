@@ -9,6 +9,7 @@ Invariants:
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from domain.attestation.platform import as_appraised
 from domain.cacs.document import CacRecord, bound_report_data, draft_document
 from domain.canonical import canonical
 from domain.errors import MalformedError
@@ -16,6 +17,7 @@ from domain.executions.events import ExecutionCompleted
 from domain.policies.facts import NodeFacts, Resident
 from domain.policies.feasible import feasible, told
 from domain.policies.kinds import Policy
+from domain.workloads.events import WorkloadQueued
 
 RUN_MEMBERS = frozenset({"outcome", "outputs", "proof"})
 """Members that the enclave adds."""
@@ -31,6 +33,7 @@ def rejection(
     attempt: Sequence[NodeFacts],
     at_ms: int,
     evidence_ms: int | None = None,
+    tenant: tuple[str, str] | None = None,
 ) -> tuple[str, str] | None:
     """Return (rule, reason) of the first thing that rejects a CAC, or None.
 
@@ -43,10 +46,12 @@ def rejection(
         attempt: the nodes of all enclaves of the attempt.
         at_ms: decision time.
         evidence_ms: when the nonce was issued that the execution's evidence answers.
+        tenant: DAO and jurisdiction of the log; None where the caller compared them.
     """
     queued, appraised, expected = record.queued, record.appraised, record.expected
-    if queued.draft:
-        return "draft", "a draft clause (0.x) never yields a CAC"
+    barred = _barred(queued, tenant)
+    if barred is not None:
+        return barred
     drafted = draft_document(record)
     for name in sorted({*drafted, *(set(document) - RUN_MEMBERS)}):
         if name not in document or name not in drafted or not _same(document[name], drafted[name]):
@@ -57,12 +62,21 @@ def rejection(
     outputs = [{"commitment": completed.output_commitment, "size_bytes": completed.output_bytes}]
     if not (_same(document.get("outcome"), completed.outcome) and _same(document.get("outputs"), outputs)):
         return "document", "outcome or outputs are not what the node reported"
-    node = expected.node.model_copy(update={"evidence_class": appraised.evidence_class})
+    node = as_appraised(expected.node, appraised)
     findings = feasible(policy, queued.facts, node, residents, at_ms, attempt=attempt, evidence_ms=evidence_ms)
     failed = next((finding for finding in findings if not finding.passed), None)
     if failed is not None:
         rule, have, need = told(failed)
         return rule, f"{rule}: have {have}, need {need}"
+    return None
+
+
+def _barred(queued: WorkloadQueued, tenant: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Return why a workload yields no CAC in a tenant's log, whatever its document says."""
+    if queued.draft:
+        return "draft", "a draft clause (0.x) never yields a CAC"
+    if tenant is not None and tenant != (queued.facts.dao, queued.facts.jurisdiction):
+        return "tenant_info", "the workload is of another tenant than the log"
     return None
 
 

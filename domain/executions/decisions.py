@@ -8,7 +8,7 @@ from domain.errors import ConflictError, NotAuthorisedError, RefusedError
 from domain.executions.events import (
     ExecutionChallenged,
     ExecutionFaulted,
-    FaultKind,
+    NoticeKind,
     NoticeRequested,
     RetryAuthorized,
     RetryRefused,
@@ -38,13 +38,14 @@ def challenge(execution: Execution, nonce: str, now_ms: int) -> ExecutionChallen
     )
 
 
-def faulted(report: FaultedReport, token: str) -> ExecutionFaulted:
-    """Record a fault as the node reports it."""
+def faulted(report: FaultedReport, token: str, received: int | None = None) -> ExecutionFaulted:
+    """Record a fault as the node reports it; `received`: leaf index of the batch's entry, if it came in one."""
     return ExecutionFaulted(
         execution_id=report.execution,
         kind=report.fault,
         detail=report.detail,
         report=token,
+        received=received,
         fuel_bucket=bucket(report.fuel),
         memory_bucket=bucket(report.memory_bytes),
         wall_bucket=bucket(report.duration_ms),
@@ -52,13 +53,14 @@ def faulted(report: FaultedReport, token: str) -> ExecutionFaulted:
 
 
 def notices(
-    policy: Policy, execution_id: str, kind: FaultKind, monitors: Sequence[str] = ()
+    policy: Policy, execution_id: str, kind: NoticeKind, monitors: Sequence[str] = (), dispute: str | None = None
 ) -> tuple[NoticeRequested, ...]:
-    """Return whom the policy wants told of a fault, and who is appointed, each once: for the failing tenant's log."""
+    """Return whom the policy wants told of a fault, divergence or dispute, and who is appointed, each once."""
     recipients = [name for rule in policy.rules if isinstance(rule, Notification) for name in rule.recipients]
     recipients += monitors
     return tuple(
-        NoticeRequested(execution_id=execution_id, recipient=name, kind=kind) for name in dict.fromkeys(recipients)
+        NoticeRequested(execution_id=execution_id, recipient=name, dispute=dispute, kind=kind)
+        for name in dict.fromkeys(recipients)
     )
 
 
@@ -109,7 +111,7 @@ def authorize_retry(
         NotAuthorisedError: when the policy's roles and threshold are not met.
     """
     require_nothing_new(tenant)
-    if execution.faulted is None or not execution.reset:
+    if execution.faulted is None or not execution.terminal:
         raise RefusedError("the execution has not faulted and been reset; there is nothing to re-authorise")
     if execution.retry_decided:
         raise ConflictError("this fault has been decided already; one decision per fault")

@@ -1,8 +1,10 @@
-"""Notices of faults: what was requested, what was delivered, and what a notice says.
+"""Notices of faults and disputes: what was requested, what was delivered, and what a notice says.
 
 Invariants:
-- A notice is named by execution and recipient; it is delivered once, and only if it was requested.
-- It says which execution failed, in which of the closed list of ways, and when it was asked for: no content.
+- A notice of a fault is named by execution and recipient, one of a dispute also by the dispute and what became of it.
+  It is delivered once, and only if it was requested.
+- It says which execution failed or is disputed, in which of the closed list of ways, and when it was asked for: no
+  content.
 - It is the same statement, byte for byte, at every try: who gets it twice sees that by its jti.
 """
 
@@ -16,6 +18,8 @@ from domain.message import Recorded
 from domain.time import DAY_MS, SECOND_MS
 
 How = Literal["fetched", "webhook"]
+Name = tuple[str, str, str | None]
+"""Recipient, kind, dispute."""
 
 LIFETIME_MS = 365 * DAY_MS
 """For so long the statement of a notice verifies; it is tried for as long as it is not delivered."""
@@ -23,18 +27,25 @@ LIFETIME_MS = 365 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Somebody is to be told of a fault."""
+    """Somebody is to be told of a fault, or of a dispute."""
 
     execution_id: str
     recipient: str
     kind: str
     requested_at_ms: int
+    dispute: str | None = None
+
+    @property
+    def name(self) -> Name:
+        """Return what tells it from the execution's other notices."""
+        return self.recipient, self.kind, self.dispute
 
     def delivered(self, how: How, tries: int) -> NoticeDelivered:
         """Return the event that it reached its recipient, at the try of that number."""
         return NoticeDelivered(
-            execution_id=self.execution_id, recipient=self.recipient, kind=self.kind, how=how, tries=tries
-        )
+            execution_id=self.execution_id, recipient=self.recipient, dispute=self.dispute, kind=self.kind, how=how,
+            tries=tries,
+        )  # fmt: skip
 
     def statement(self, *, iss: str, origin: str) -> dict[str, Any]:
         """Return what the tenant's attestation key says to the recipient.
@@ -44,6 +55,10 @@ class Notice:
             origin: of the tenant's log.
         """
         name = f"ledger notice id v1\0{origin}\0{self.execution_id}\0{self.recipient}"
+        of_a_dispute: dict[str, Any] = {}
+        if self.dispute is not None:
+            name += f"\0{self.dispute}\0{self.kind}"
+            of_a_dispute = {"act": "notify_dispute", "dispute": self.dispute}
         return {
             "act": "notify_fault",
             "execution": self.execution_id,
@@ -55,16 +70,18 @@ class Notice:
             "jti": sha256(name.encode()).digest()[:16].hex(),
             "iat": self.requested_at_ms // SECOND_MS,
             "exp": (self.requested_at_ms + LIFETIME_MS) // SECOND_MS,
+            **of_a_dispute,
         }
 
 
 def undelivered(stream: Iterable[Recorded]) -> tuple[Notice, ...]:
     """Return the notices that an execution's stream requests and does not call delivered, in order."""
-    found: dict[str, Notice] = {}
+    found: dict[Name, Notice] = {}
     for recorded in stream:
         event = recorded.event
         if isinstance(event, NoticeRequested):
-            found[event.recipient] = Notice(event.execution_id, event.recipient, event.kind, recorded.at_ms)
+            notice = Notice(event.execution_id, event.recipient, event.kind, recorded.at_ms, event.dispute)
+            found[notice.name] = notice
         elif isinstance(event, NoticeDelivered):
-            found.pop(event.recipient, None)
+            found.pop((event.recipient, event.kind, event.dispute), None)
     return tuple(found.values())

@@ -15,6 +15,7 @@ from domain.executions.events import (
     ExecutionFaulted,
     ExecutionReserved,
     InputsReleased,
+    ReleaseRefused,
     ReportRefused,
     RetryAuthorized,
     RetryRefused,
@@ -45,6 +46,7 @@ class Execution:
     released: InputsReleased | None = None
     completed: ExecutionCompleted | None = None
     faulted: ExecutionFaulted | None = None
+    declined: ReleaseRefused | None = None
     reset: bool = False
     retry_decided: bool = False
     reports: int = 0
@@ -67,7 +69,10 @@ class Execution:
 
     @property
     def terminal(self) -> bool:
-        """Tell whether no report of this execution can change anything any more."""
+        """Tell whether no report of this execution can change anything any more.
+
+        One that was abandoned stays so when a fault of it holds its workload: it never had inputs, nothing is reset.
+        """
         return self.reset or self.status in {"abandoned", "refused"}
 
 
@@ -94,7 +99,7 @@ def _(event: ExecutionChallenged, execution: Execution | None) -> Execution:
 @evolve.register
 def _(event: EvidenceAppraised, execution: Execution | None) -> Execution:
     known = _known(execution)
-    status: Status = "appraised" if event.status == "affirming" else "refused"
+    status: Status = "appraised" if event.accepted else "refused"
     return _reported(known, event.evidence, status=status, appraised=event)
 
 
@@ -102,6 +107,12 @@ def _(event: EvidenceAppraised, execution: Execution | None) -> Execution:
 def _(event: EnclaveProvisioned, execution: Execution | None) -> Execution:
     known = _known(execution)
     return known.changed(status="provisioned" if event.passed else "refused", version=known.version + 1)
+
+
+@evolve.register
+def _(event: ReleaseRefused, execution: Execution | None) -> Execution:
+    known = _known(execution)
+    return known.changed(declined=event, version=known.version + 1)
 
 
 @evolve.register
@@ -125,7 +136,8 @@ def _(event: ExecutionCompleted, execution: Execution | None) -> Execution:
 @evolve.register
 def _(event: ExecutionFaulted, execution: Execution | None) -> Execution:
     known = _known(execution)
-    return _reported(known, event.report, status="faulted", faulted=event)
+    status: Status = "abandoned" if known.status == "abandoned" else "faulted"
+    return _reported(known, event.report, status=status, faulted=event)
 
 
 @evolve.register
@@ -135,9 +147,9 @@ def _(event: RuntimeReset, execution: Execution | None) -> Execution:
 
 
 @evolve.register
-def _(event: ExecutionAbandoned, execution: Execution | None) -> Execution:  # noqa: ARG001 - only that it happened
+def _(event: ExecutionAbandoned, execution: Execution | None) -> Execution:
     known = _known(execution)
-    return known.changed(status="abandoned", version=known.version + 1)
+    return _reported(known, event.report, status="abandoned")
 
 
 @evolve.register

@@ -10,7 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from domain.bounds import Bounds, SimulatedBounds
 from domain.canonical import canonical
 from domain.hashing import sha256_hex
-from domain.identifiers import DaoName, ResourceClass, priority_domain
+from domain.identifiers import DaoName, Digest, ResourceClass, priority_domain
 from domain.jurisdictions import Country, Jurisdiction
 from domain.message import Value
 from domain.policies.kinds import PRIMARY, EvidenceClass, Policy, Word, Words
@@ -57,7 +57,10 @@ class WorkloadFacts(Value):
 
 
 class NodeFacts(Value):
-    """A node as a policy sees it: from its credential, its enrolment and (once appraised) its evidence."""
+    """A node as a policy sees it: from its credential, its enrolment and (once appraised) its evidence.
+
+    `evidence_root` is the root of its platform's evidence: SHA-256 of the root key's SPKI.
+    """
 
     node: Word
     operator: Word
@@ -69,7 +72,16 @@ class NodeFacts(Value):
     attributes: Words = ()
     platform_ids: Annotated[tuple[PlatformId, ...], Field(max_length=16)] = ()
     evidence_class: EvidenceClass = "software"
+    evidence_root: Digest | None = None
     admits: Annotated[tuple[DaoName, ...], Field(max_length=256)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_root(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what nodes with software evidence don't have: their events keep their bytes."""
+        members: dict[str, Any] = handler(self)
+        if members.get("evidence_root") is None:
+            members.pop("evidence_root", None)
+        return members
 
 
 class Resident(Value):

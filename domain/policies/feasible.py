@@ -116,7 +116,7 @@ NODE_READS: Final[dict[str, tuple[str, ...]]] = {
     "nodes": ("node",),
     "no_colocation": ("admits",),
     "independent_attestations": (),
-    "evidence": ("evidence_class",),
+    "evidence": ("evidence_class", "evidence_root"),
     "overflow": ("pool", "node"),
 }
 """The facts of a node that a demand of each kind reads, besides whether it has a platform id. Others read none."""
@@ -235,10 +235,11 @@ def _of_node(rule: Rule, workload: WorkloadFacts, node: NodeFacts) -> Iterator[F
             yield Finding(rule.kind, "node", passed, have, "a node that admits authorised participants only")
         case NoColocation() | IndependentAttestations():
             yield Finding(rule.kind, "node", known, "a platform id" if known else "no platform id", "a platform id")
-        case Evidence(classes=classes, domain=domain):
+        case Evidence(classes=classes, domain=domain, roots=roots):
             concerned = domain is None or workload.domain == domain
-            passed = not concerned or node.evidence_class in classes
-            yield Finding(rule.kind, "node", passed, node.evidence_class, f"one of {', '.join(classes)}")
+            passed = not concerned or rule.admits(node.evidence_class, node.evidence_root)
+            need = f"one of {', '.join(classes)}{', or of a root named here' if roots else ''}"
+            yield Finding(rule.kind, "node", passed, node.evidence_class, need)
         case Overflow(pools=pools, nodes=nodes) if node.pool != PRIMARY:
             passed = node.pool in pools or node.node in nodes
             yield Finding(rule.kind, "node", passed, f"pool {node.pool}", "a pool or node to overflow to")

@@ -3,7 +3,8 @@
 Invariants:
 - A rule is data: frozen, strict, nothing unknown. A policy is a tuple of rules; every rule must hold (deny by default).
 - What a rule means is in domain.policies.feasible and nowhere else.
-- `re_authorisation` and `notification` say who decides and who is told after a fault; no node is infeasible by them.
+- `re_authorisation` and `notification` say who decides and who is told after a fault, `dispute_resolution` (a scope's)
+  who decides disputes; no node is infeasible by them.
 """
 
 from functools import lru_cache
@@ -15,8 +16,9 @@ from domain.bounds import Bounds
 from domain.canonical import canonical
 from domain.errors import MalformedError
 from domain.hashing import sha256_hex
-from domain.identifiers import DaoName
+from domain.identifiers import DaoName, Digest
 from domain.jurisdictions import Country, Jurisdiction, countries_within
+from domain.malformed import malformed
 from domain.message import Value
 from domain.time import MAX_INSTANT_MS
 
@@ -28,6 +30,7 @@ MAX_CLAUSE_RULES = 32
 Word = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.:-]{0,63}$")]
 Words = Annotated[tuple[Word, ...], Field(max_length=64)]
 EvidenceClass = Literal["vendor", "synthetic", "software"]
+Measurement = Annotated[str, Field(pattern=r"^(?:[0-9a-f]{64}|[0-9a-f]{96})$")]
 Independence = Literal["platform", "operator", "vendor"]
 
 
@@ -95,22 +98,33 @@ class DomainBesideTrigger(Value):
 class Evidence(Value):
     """Only evidence of these classes; with `domain`, only for workloads of that domain (verified hardware only).
 
-    With `max_age_ms` it must also be fresh: at a gate no older than that, counted from when its nonce was issued.
-    The least status needs no member: evidence that does not affirm ends the execution, whatever a policy says.
+    Evidence of a synthetic platform counts only where `roots` names its root (SHA-256 of the root key's SPKI, hex), and
+    then as what `vendor` is. With `max_age_ms` it must also be fresh: at a gate no older than that, counted from when
+    its nonce was issued. `least_status` lets a platform's warning pass (its vendor knows weaknesses of it); worse ends
+    the execution, whatever a policy says. `measurements` are those of approved code on hardware (hex); without any,
+    what this ledger's own runtime measures as.
     """
 
     kind: Literal["evidence"]
     classes: Annotated[tuple[EvidenceClass, ...], Field(min_length=1, max_length=3)] = ("vendor",)
     domain: Word | None = None
     max_age_ms: Annotated[int, Field(ge=1000, le=30 * 86_400_000)] | None = None
+    roots: Annotated[tuple[Digest, ...], Field(max_length=8)] = ()
+    least_status: Literal["affirming", "warning"] = "affirming"
+    measurements: Annotated[tuple[Measurement, ...], Field(max_length=32)] = ()
 
     @model_serializer(mode="wrap")
-    def _without_any_age(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_new(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what the first release did not have: its policies keep their digests."""
         members: dict[str, Any] = handler(self)
-        if members.get("max_age_ms") is None:
-            members.pop("max_age_ms", None)
+        for name, unsaid in (("max_age_ms", None), ("roots", []), ("least_status", "affirming"), ("measurements", [])):
+            if name in members and members[name] in (unsaid, ()):
+                del members[name]
         return members
+
+    def admits(self, evidence_class: str, root: str | None) -> bool:
+        """Tell whether evidence of a class, and of a root, is what this rule asks for."""
+        return root in self.roots if evidence_class == "synthetic" else evidence_class in self.classes
 
 
 class MaximumBounds(Value):
@@ -150,6 +164,21 @@ class Notification(Value):
     recipients: Annotated[tuple[Word, ...], Field(min_length=1, max_length=16)]
 
 
+class DisputeResolution(Value):
+    """How a scope decides disputes: `threshold` distinct persons with one of `roles`, in these times.
+
+    Those concerned answer within `answer_ms` of the opening; it is decided within `decide_ms` after that. `recipients`
+    are told of every dispute, beside those whom the tenants' own policies and appointments name.
+    """
+
+    kind: Literal["dispute_resolution"]
+    roles: Annotated[tuple[Word, ...], Field(min_length=1, max_length=8)] = ("resolver",)
+    threshold: Annotated[int, Field(ge=1, le=16)] = 1
+    answer_ms: Annotated[int, Field(ge=1000, le=365 * 86_400_000)] = 14 * 86_400_000
+    decide_ms: Annotated[int, Field(ge=1000, le=365 * 86_400_000)] = 30 * 86_400_000
+    recipients: Annotated[tuple[Word, ...], Field(max_length=16)] = ()
+
+
 PRIMARY = "primary"
 """The pool whose nodes are used first. Nodes of every other pool are secondary: overflow goes there."""
 
@@ -165,6 +194,17 @@ class Overflow(Value):
     nodes: Words = ()
 
 
+class NodeLoad(Value):
+    """Only on nodes whose last report shows at most this share of the processor busy.
+
+    Reports are in powers of two: 50 lets in what reports up to 31 percent. A node that reports no load doesn't qualify.
+    It is looked at when a place is chosen, and no more afterwards: what runs there is load itself.
+    """
+
+    kind: Literal["node_load"]
+    most_percent: Annotated[int, Field(ge=1, le=99)]
+
+
 Rule = Annotated[
     InCountry
     | Operators
@@ -177,7 +217,9 @@ Rule = Annotated[
     | Validity
     | ReAuthorisation
     | Notification
-    | Overflow,
+    | DisputeResolution
+    | Overflow
+    | NodeLoad,
     Field(discriminator="kind"),
 ]
 
@@ -224,9 +266,7 @@ def parse_policy(data: bytes, jurisdiction: Jurisdiction) -> Policy:
     try:
         policy = Policy.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "top"
-        raise MalformedError(f"policy is malformed at {where}: {first['msg']}") from None
+        raise malformed("policy", error, "/policy") from None
     if len(policy.rules) > MAX_TENANT_RULES:
         raise MalformedError(f"a policy has at most {MAX_TENANT_RULES} rules, not {len(policy.rules)}")
     for rule in policy.rules:

@@ -20,6 +20,7 @@ from domain.policies.facts import NodeFacts, WorkloadFacts
 from domain.policies.feasible import Finding, findings_of_node, findings_of_workload, independent_count
 from domain.policies.kinds import (
     PRIMARY,
+    DisputeResolution,
     Evidence,
     InCountry,
     Nodes,
@@ -128,8 +129,10 @@ def _of_countries(policy: Policy, jurisdiction: Jurisdiction) -> Iterator[str]:
 def _of_evidence(policy: Policy) -> Iterator[str]:
     rules = _rules(policy, Evidence)
     for domain in dict.fromkeys(rule.domain for rule in rules):
-        classes = [frozenset[str](rule.classes) for rule in rules if rule.domain in {None, domain}]
-        if not frozenset.intersection(*classes):
+        concerned = [rule for rule in rules if rule.domain in {None, domain}]
+        classes = frozenset.intersection(*(frozenset[str](rule.classes) for rule in concerned)) - {"synthetic"}
+        roots = frozenset.intersection(*(frozenset[str](rule.roots) for rule in concerned))
+        if not classes and not roots:  # synthetic platforms count by their root alone
             yield "no class of evidence is allowed by every evidence rule" + (f" about {domain}" if domain else "")
 
 
@@ -196,7 +199,7 @@ def _named(rule: Rule) -> Iterator[tuple[str, str]]:
         case Overflow():
             yield from (("pool", name) for name in rule.pools)
             yield from (("node", name) for name in rule.nodes)
-        case Notification():
+        case Notification() | DisputeResolution():
             yield from (("recipient", name) for name in rule.recipients)
         case _:
             return
@@ -207,6 +210,10 @@ def _unable(policy: Policy, world: World) -> Iterator[str]:
     able = sum(world.persons.get(role, 0) for role in rule.roles)
     if _rules(policy, ReAuthorisation) and able < rule.threshold:
         yield f"a retry takes {rule.threshold} persons in role {' or '.join(rule.roles)}; {able} are enrolled"
+    for known in _rules(policy, DisputeResolution):
+        able = sum(world.persons.get(role, 0) for role in known.roles)
+        if able < known.threshold:
+            yield f"a dispute takes {known.threshold} persons in role {' or '.join(known.roles)}; {able} are enrolled"
     if any(PRIMARY in rule.pools for rule in _rules(policy, Overflow)):
         yield f"pool {PRIMARY} is where work is placed first: nothing overflows to it"
 

@@ -7,22 +7,23 @@ Invariants:
 """
 
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from domain.canonical import canonical
 from domain.executions.events import ExecutionReserved
 from domain.hashing import sha256_hex
 from domain.identifiers import cac_id_of_execution, execution_id, stream_of
-from domain.message import Event
+from domain.message import Event, Value
 from domain.policies.feasible import Finding, findings_of_node, findings_of_workload
 from domain.quotas.events import QuotaBorrowed, QuotaLent
 from domain.scheduling import tokens
 from domain.scheduling.classes import WorkClass
 from domain.scheduling.desk import Desk
 from domain.scheduling.eligibility import lowest
+from domain.scheduling.overflow import taken
 from domain.scheduling.placement import Blocked, Chosen
-from domain.scheduling.quotas import RESOURCES, Loan
+from domain.scheduling.quotas import Loan
 from domain.scheduling.tables import Decision, Waiting
 from domain.scheduling.wake import BANDWIDTH
 from domain.time import MINUTE_MS, TICK_MS, tick_of
@@ -36,6 +37,8 @@ from domain.workloads.events import (
     WorkloadPlaced,
 )
 
+_Made = TypeVar("_Made", bound=Value)
+
 SETUP_MS = 10 * MINUTE_MS
 """What a node has for evidence, release and reset besides the clause's own wall-clock bound."""
 
@@ -44,6 +47,19 @@ _WAKE = {
     "quota": "when something is given back below the limit, or more is granted",
     "bandwidth": "when tokens have come, or more are granted",
 }
+
+
+_set = object.__setattr__
+
+
+def _built(kind: type[_Made], **members: Any) -> _Made:
+    """Return an event of members that were checked when they came in: pydantic would take five times as long."""
+    made = kind.__new__(kind)
+    _set(made, "__dict__", members)
+    _set(made, "__pydantic_fields_set__", set(members))
+    _set(made, "__pydantic_extra__", None)
+    _set(made, "__pydantic_private__", None)
+    return made
 
 
 def named_by(state: Desk, work: WorkClass, engine: str) -> dict[str, Any]:
@@ -87,7 +103,7 @@ def denied_by_nodes(state: Desk, work: WorkClass) -> Finding | None:
     """Return the rule that excludes every primary node for good, the one that excludes most."""
     if work.ever or not work.within:
         return None
-    there = state.undrained & state.eligibility.primary
+    there = state.eligibility.primary
     could = (work.eligible & there).bit_count()
     if could or not work.filtered:
         need = f"{work.count} nodes distinct in {', '.join(work.distinct)}"
@@ -125,13 +141,17 @@ def deferred(state: Desk, work: WorkClass, blocked: Blocked, engine: str) -> lis
     rule, have, need, retry_ms = "no_node_now", "", "", None
     if blocked.reason == BANDWIDTH:
         grant, spent = state.bandwidths[work.account.slot], state.spent.get(work.account.slot, 0)
+        advance = state.advances.get(work.head.key)
+        if advance is not None:
+            spent = advance - work.slots_all * grant.period_ms  # as it was for this one
         rule, need = "bandwidth", f"{work.slots_all} tokens"
         have = f"{tokens.available(grant, spent, state.now_ms)} tokens"
-        retry_ms = tokens.retry_ms(grant, spent, work.slots_all, state.now_ms)
+        retry_ms = state.has_tokens_at_ms(work)
     elif blocked.hindrance is not None:
         rule, have, need = _full(work, blocked)
     reason: Any = blocked.reason
-    event = WorkloadDeferred.model_construct(
+    event = _built(
+        WorkloadDeferred,
         workload_id=work.head.key[1],
         attempt=work.head.attempt,
         reason=reason,
@@ -153,7 +173,7 @@ def _full(work: WorkClass, blocked: Blocked) -> tuple[str, str, str]:
     if hindrance is None:
         raise AssertionError("a quota hinders")
     resource = hindrance.resource
-    rule, need = f"quota_{RESOURCES[resource]}", f"{(work.slots_all, work.memory_all)[resource]}"
+    rule, need = blocked.rule, f"{(work.slots_all, work.memory_all)[resource]}"
     if hindrance.lenders is not None:
         return rule, "nothing that is lent above", need
     if hindrance.account is work.account:
@@ -175,25 +195,28 @@ def placed(state: Desk, work: WorkClass, chosen: Chosen, engine: str) -> tuple[D
         execution = execution_id(origin, workload, attempt, k)
         cac = cac_id_of_execution(execution, from_ms)
         places.append(
-            Place.model_construct(
-                execution_id=execution, k=k, node=nodes[at].node, cac_id=cac, output_address=f"{origin}/cac/{cac}"
+            _built(
+                Place,
+                execution_id=execution,
+                k=k,
+                node=nodes[at].node,
+                cac_id=cac,
+                output_address=f"{origin}/cac/{cac}",
             )
         )
-    events: list[Event] = [
-        WorkloadPlaced.model_construct(workload_id=workload, attempt=attempt, places=tuple(places), **named)
-    ]
+    events: list[Event] = [_built(WorkloadPlaced, workload_id=workload, attempt=attempt, places=tuple(places), **named)]
     lent: list[Decision] = []
     if chosen.loan is not None:
         borrowed, lent = _borrowed(state, waiting, chosen.loan, places[0].execution_id, named)
         events.append(borrowed)
-    away = [nodes[at].node for at in chosen.nodes if not state.eligibility.primary >> at & 1]
+    away = [at for at in chosen.nodes if not state.eligibility.primary >> at & 1]
     if away:
-        events = _overflowed(waiting, origin, away, until_ms, events, named)
+        events = _overflowed(state, waiting, away, until_ms, events, named)
     made = on(state, slot, stream_of(workload), *events)
     for place in places:
-        reserved = ExecutionReserved.model_construct(
-            execution_id=place.execution_id, workload_id=workload, attempt=attempt, k=place.k, node=place.node,
-            cac_id=place.cac_id, output_address=place.output_address, clause_id=waiting.clause_id,
+        reserved = _built(
+            ExecutionReserved, execution_id=place.execution_id, workload_id=workload, attempt=attempt, k=place.k,
+            node=place.node, cac_id=place.cac_id, output_address=place.output_address, clause_id=waiting.clause_id,
             module_digest=waiting.module_digest, limits=work.facts.bounds, from_ms=from_ms, until_ms=until_ms, **named,
         )  # fmt: skip
         made += on(state, slot, stream_of(place.execution_id), reserved)
@@ -215,9 +238,10 @@ def _borrowed(
 
 
 def _overflowed(
-    waiting: Waiting, origin: str, nodes: list[str], until_ms: int, events: list[Event], named: dict[str, Any]
+    state: Desk, waiting: Waiting, away: list[int], until_ms: int, events: list[Event], named: dict[str, Any]
 ) -> list[Event]:
-    """Return the events with the offer to secondary nodes before them, which stands accepted, and its end after."""
+    """Return the events with the offer to secondary nodes before them, which is accepted, and its end after."""
+    origin, nodes = state.origin(waiting.slot), [state.eligibility.facts[at].node for at in away]
     preimage = b"\0".join((b"ledger offer id v1", origin.encode(), waiting.key[1].encode()))
     digits = sha256(preimage + waiting.attempt.to_bytes(4, "big")).hexdigest()[:32]
     common: dict[str, Any] = {
@@ -225,5 +249,5 @@ def _overflowed(
     }  # fmt: skip
     offered = OverflowOffered(**common, nodes=tuple(nodes), expires_ms=until_ms, **named)
     digest = sha256_hex(canonical(offered.payload()))
-    accepted = OverflowAccepted(**common, offer_hash=digest, standing=True, statement=None)
+    accepted = OverflowAccepted(**common, offer_hash=digest, standing=taken(state, away))
     return [offered, accepted, *events, OverflowClosed(**common, reason="placed")]

@@ -9,7 +9,7 @@ Invariants:
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
-from domain.scheduling.eligibility import lowest
+from domain.scheduling.eligibility import bits, lowest
 
 _FRACTION = 3
 """Bits of memory kept behind the leading one: within one bucket the amount itself is looked at."""
@@ -21,6 +21,11 @@ def bucket(amount: int) -> int:
         return 0
     size = amount.bit_length()
     return size << _FRACTION | ((amount << _FRACTION) >> (size - 1)) & ((1 << _FRACTION) - 1)
+
+
+def floor(amount: int) -> int:
+    """Return the greatest power of two that is no more, or 0: who ask for as much to a factor of two wait together."""
+    return 1 << amount.bit_length() - 1 if amount > 0 else 0
 
 
 class Capacity:
@@ -79,11 +84,10 @@ class Capacity:
                 found |= nodes & self._rooms[kind]
             elif kind[1] == least:
                 some = nodes & self._rooms[kind]
-                while some:
-                    node = lowest(some)
-                    some &= some - 1
-                    if self.memory[node] >= memory:
-                        found |= 1 << node
+                for node in bits(some):
+                    if self.memory[node] < memory:
+                        some ^= 1 << node
+                found |= some
         return found
 
     def all(self, nodes: int, slots: int, memory: int) -> Iterator[int]:
@@ -96,6 +100,14 @@ class Capacity:
                 found &= found - 1
                 if self.memory[node] >= memory:
                     yield node
+
+    def roomiest(self, nodes: int) -> Iterator[int]:
+        """Yield nodes: most free slots first, then most free memory by its bucket, then as they were enrolled."""
+        for kind in reversed(self._kinds):
+            found = nodes & self._rooms[kind]
+            while found:
+                yield lowest(found)
+                found &= found - 1
 
     def _enough(self, found: int, memory: int) -> int | None:
         while found:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from domain.policies.facts import WorkloadFacts
 from domain.policies.kinds import DomainBesideTrigger, NoColocation, Policy
+from domain.scheduling.eligibility import bits
 
 Mark = tuple[str, str]
 Guard = frozenset[str]
@@ -170,12 +171,3 @@ class Presence:
             masks[key] = rest  # type: ignore[index]
         else:
             del masks[key]  # type: ignore[arg-type]
-
-
-def bits(mask: int) -> list[int]:
-    """Return the nodes of a bitset, in order."""
-    found = []
-    while mask:
-        found.append((mask & -mask).bit_length() - 1)
-        mask &= mask - 1
-    return found

@@ -74,16 +74,16 @@ def _told(state: Scheduling, engine: str) -> tuple[Decision, ...]:
     """Tell the heads of classes why they wait, where that is not what they were told last."""
     made: list[Decision] = []
     count = 0
-    for work in sorted(state.queues.untold, key=lambda work: work.head.arrived):
+    for work in state.queues.to_tell():
         if count == _TOLD_AT_ONCE:
             break
         found = look(state, work)
         if not isinstance(found, Blocked):
             state.queues.look_at(work)
             return _waiting(state, engine)
-        if found.reason != work.waits_for:
+        if found.reason != work.waits_for or found.hindrance is not None:
             hang(state, work, found)
-        if found.reason == work.told:
+        if found.known(work, state.now_ms):
             state.queues.untold.pop(work, None)
             continue
         made += deferred(state, work, found, engine)

@@ -1,4 +1,4 @@
-"""The few ways in which the tables, and all that is worked out from them, move on together.
+"""The few ways in which the tables and what is worked out from them move on together.
 
 Invariants:
 - What is worked out follows the tables at every step: room, presence, usage, classes, instants.
@@ -6,28 +6,29 @@ Invariants:
   wake). What takes away calls nobody, unless it lets in whom it did not before: a guard that names DAOs.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from domain.policies.effective import effective_policy
 from domain.policies.facts import NodeFacts
-from domain.scheduling.choice import independent_choice
 from domain.scheduling.classes import WorkClass
-from domain.scheduling.colocation import bits
+from domain.scheduling.eligibility import bits, mask_of
+from domain.scheduling.headroom import Headroom
 from domain.scheduling.quotas import MEMORY, SLOTS, Account, ancestors
-from domain.scheduling.tables import PAST, Key, Live, Shape, Waiting
-from domain.scheduling.tokens import retry_ms
-from domain.scheduling.wake import NODES, Queues
+from domain.scheduling.tables import Key, Live, Shape, Waiting
+from domain.scheduling.wake import BANDWIDTH, NODES, Queues
 from domain.scheduling.workings import Workings
 from domain.time import MAX_INSTANT_MS
-from domain.workloads.events import FilteredNodes
 
 _SHAPES = 4096
-"""So many classes of a tenant are remembered while they are empty."""
+"""Classes of a tenant that are remembered while they are empty, besides as many as have members."""
 
 _SLACK = 4096
-"""Entries of a heap that may be out of date before it is made anew."""
+"""Entries of a heap or list that may be out of date before it is made anew, besides as many as there are who wait."""
 
 
+@dataclass
 class Desk(Workings):
     """Moves tables and workings on."""
 
@@ -38,7 +39,7 @@ class Desk(Workings):
         account = self.tree.of(waiting.slot)
         self.waiting[waiting.key] = waiting
         account.waiting[waiting.key] = None
-        if len(self.expiring) > 2 * len(self.waiting) + _SLACK:
+        if self.crowded(len(self.expiring)):
             self.expiring = [item for item in self.expiring if self.waiting.get(item[2].key) is item[2]]
             heapify(self.expiring)
         heappush(self.expiring, (waiting.not_after_ms, waiting.arrived, waiting))
@@ -50,11 +51,14 @@ class Desk(Workings):
         if waiting is None:
             return None
         self.tree.of(key[0]).waiting.pop(key, None)
+        self.advances.pop(key, None)
         work = self.class_of.pop(key)
         work.take(key)
         self._count(work, -1)
         if not work.members:
             self._dissolve(work)
+        elif work.head.arrived > waiting.arrived:
+            self.queues.next_of(work)
         if self.kept is not None and self.kept[1] == key:
             self.release_kept()
         return waiting
@@ -69,7 +73,10 @@ class Desk(Workings):
                 self._dissolve(work)
         account.classes.clear()
         account.shapes.clear()
+        if self.kept is not None and self.kept[1][0] == account.slot:
+            self.release_kept()  # other rules may not let it have that node
         for key in account.waiting:
+            self.advances.pop(key, None)  # by other rules it may ask for another number of enclaves
             self._join(account, self.waiting[key])
         self.passes = {level: count for level, count in passes.items() if level in self.by_level}
 
@@ -82,6 +89,11 @@ class Desk(Workings):
             self.queues.look_at(work)
             if work.until_ms <= MAX_INSTANT_MS and not work.listed:
                 work.listed = True
+                if self.crowded(len(self.outdated)):
+                    for _, _, other in self.outdated:
+                        other.listed = bool(other.members)
+                    self.outdated = [item for item in self.outdated if item[2].members]
+                    heapify(self.outdated)
                 heappush(self.outdated, (work.until_ms, work.number, work))
         else:
             work.put(waiting)
@@ -96,18 +108,30 @@ class Desk(Workings):
         if work is None:
             self.numbers += 1
             work = WorkClass(self.numbers, account, shape.facts, version, policy, self.level(shape.facts))
-            if len(account.classes) >= _SHAPES:
+            if len(account.classes) > 2 * account.in_use + _SHAPES:
                 account.classes = {name: one for name, one in account.classes.items() if one.members}
+                account.in_use = len(account.classes)
+                account.shapes.clear()  # it leads to those that are forgotten now, too
             account.classes[key] = work
-        if len(account.shapes) >= _SHAPES:
+        if len(account.shapes) > 2 * account.in_use + _SHAPES:
             account.shapes.clear()
         account.shapes[shape] = work
         return work
 
+    def crowded(self, entries: int) -> bool:
+        """Tell whether of so many entries, two at most for each of those who wait, too many are out of date."""
+        return entries > 2 * len(self.waiting) + _SLACK
+
+    def sweep(self) -> None:
+        """Forget lines in which nobody waits, when there are too many."""
+        queues = self.queues
+        if self.crowded(len(queues.quota_lines) + len(queues.spots)):
+            queues.sweep(self.tree.accounts.values())
+
     def _dissolve(self, work: WorkClass) -> None:
         self.queues.leave(work)
         self.queues.untold.pop(work, None)
-        work.told = ""
+        work.untell()
 
     def _count(self, work: WorkClass, by: int) -> None:
         count = self.by_level.get(work.level, 0) + by
@@ -133,6 +157,7 @@ class Desk(Workings):
         account.living[live.name] = None
         self.tree.use(account, slots, memory)
         self.expect(live)
+        self.overflow(at, slots, memory)
         self._touch(at)
 
     def leave(self, name: str) -> Live | None:
@@ -161,18 +186,30 @@ class Desk(Workings):
                 lent[SLOTS] -= borrow.slots
                 lent[MEMORY] -= borrow.memory_bytes
         self._nearer(account)
+        if self.kept_quota:
+            self.requota()
         self.queues.returned(ancestors(account))
-        self._emptied(at)
+        pool = self.overflow(at, -slots, -memory)
+        offer = None if pool is None else self.offers.get(pool)
+        if pool is None or offer is None or (offer.slots is None and offer.memory_bytes is None):
+            self._emptied(at)
+        else:
+            self.reopen(pool)  # what its offer leaves is more, on all of its nodes
         return live
 
+    def reopen(self, pool: tuple[str, str]) -> None:
+        """Call those whom the nodes of a pool may help: more is offered there, or something was given back."""
+        for at in bits(self.eligibility.pools.get(pool, 0)):
+            self._emptied(at)
+
     def _nearer(self, account: Account) -> None:
-        """A tenant's share shrank: its classes may be nearer their turn, and what it lacked to borrow may be less."""
-        for work in account.classes.values():
-            if work.members:
-                if work.line is not None and work.line.lent:
-                    self.queues.look_at(work)
-                elif work.order is not None:
-                    work.order.push(work)
+        """A tenant gave something back: what it lacked to borrow may be less."""
+        for work in list(account.borrowers):
+            if work.proof is not None:
+                self.queues.unproved(work)
+                self.queues.not_told(work)
+            if work.line is not None and work.line.lent:
+                self.queues.look_at(work)
 
     # Nodes.
 
@@ -184,6 +221,10 @@ class Desk(Workings):
         there = [live.facts for live in self.living.get(facts.node, {}).values()]
         slots = facts.slots - sum(one.slots for one in there)
         self.capacity.put(at, slots, facts.memory_bytes - sum(one.bounds.memory_bytes for one in there))
+        if self.kept is not None and facts.node in self.kept[0]:
+            self.release_kept()
+        if before is not None and (before.pool, before.operator) != (facts.pool, facts.operator):
+            self.recount_overflow()
         total = self.tree.total
         more = (facts.slots, facts.memory_bytes) if before is None else (
             facts.slots - before.slots, facts.memory_bytes - before.memory_bytes
@@ -198,44 +239,49 @@ class Desk(Workings):
         if at is None:
             return
         bit = 1 << at
-        was = self.undrained & bit
-        self.undrained = self.undrained | bit if node not in self.drained else self.undrained & ~bit
-        if was != self.undrained & bit:
-            self.epoch += 1
         could = self.usable & bit
         can = node not in self.drained and self.signs.usable(node)
         self.usable = self.usable | bit if can else self.usable & ~bit
         if can and not could:
             self._emptied(at)
-        if not can and self.kept is not None and self.kept[0] == node:
+        if not can and self.kept is not None and node in self.kept[0]:
             self.release_kept()
 
-    def keep(self, at: int, work: WorkClass) -> None:
-        """Keep a node free for a class that was passed over too often."""
-        self.kept = (self.eligibility.facts[at].node, work.head.key)
-        self.kept_bit = 1 << at
-        self.queues.look_at(work)  # the node may have room by now, and its line doesn't speak of it any more
+    def report_load(self, node: str, bucket: int) -> None:
+        """Take note of the load that a node reports: with less than before it may help somebody."""
+        at, before = self.eligibility.index[node], self.loads.get(node)
+        self.loads[node] = bucket
+        bit = 1 << at
+        self.calm = [mask | bit if bucket <= limit else mask & ~bit for limit, mask in enumerate(self.calm)]
+        if self.kept is not None and node in self.kept[0] and not self.admits_load(self.class_of[self.kept[1]], at):
+            self.release_kept()  # who knows when it will be calm enough again
+        if before is None or bucket < before:
+            self._emptied(at)
+
+    def keep(self, nodes: Sequence[int], work: WorkClass, *, quota: bool) -> None:
+        """Keep for a class that was passed over too often nodes, one for each enclave, or its quota, or both."""
+        if self.kept is not None:
+            self.release_kept()
+        self.kept_quota = quota
+        self.kept = (tuple(self.eligibility.facts[at].node for at in nodes), work.head.key)
+        self.kept_nodes = mask_of(nodes)
+        self.requota()
+        self.queues.look_at(work)  # they may have room by now, and its line doesn't speak of them any more
 
     def release_kept(self) -> None:
-        """Let everybody have the node again that was kept."""
-        bit, self.kept, self.kept_bit = self.kept_bit, None, 0
-        if bit:
-            self._emptied(bit.bit_length() - 1)
+        """Let everybody have the nodes and the quota again that were kept."""
+        nodes, self.kept, self.kept_nodes = bits(self.kept_nodes), None, 0
+        headroom, self.headroom, self.kept_quota = self.headroom, None, False
+        for at in nodes:
+            self._emptied(at)
+        if headroom is not None:
+            self.queues.returned(headroom.accounts)
 
-    def admits(self, work: WorkClass, at: int) -> bool:
-        """Tell whether a node could take one enclave of a class now."""
-        bit = 1 << at
-        if not (work.eligible & self.usable & bit and self.capacity.fits(at, work.slots, work.memory)):
-            return False
-        if self.kept_bit & bit and not self.keeps(work):
-            return False
-        if self.presence.barred(work.manners.avoids) & bit:
-            return False
-        return not self.presence.closed_to(work.manners, bit)
-
-    def keeps(self, work: WorkClass) -> bool:
-        """Tell whether a node is kept free for this class."""
-        return self.kept is not None and self.kept[1] in work.members
+    def requota(self) -> None:
+        """Take note that what hinders the class for which quota is kept may be something else."""
+        if self.kept is not None and self.kept_quota:
+            work = self.class_of[self.kept[1]]
+            self.headroom = Headroom.at(work.account, work.all)
 
     def _emptied(self, at: int) -> None:
         """Call those whom what fell free on a node may help."""
@@ -256,44 +302,32 @@ class Desk(Workings):
                 work for work in queues.guarding.get(next(iter(presence.daos[at])), ())
                 if work.manners.guard is not None and presence.daos[at].keys() <= work.manners.guard
             ]  # fmt: skip
-        if self.kept is not None and self.kept_bit >> at & 1:
-            some.append(self.class_of[self.kept[1]])
+        if self.kept is not None:
+            work = self.class_of[self.kept[1]]
+            if self.kept_nodes >> at & 1 or (work.count > 1 and self._begun(work)):
+                some.append(work)
         for work in some:
             if work.waits_for == NODES and self.admits(work, at):
                 queues.look_at(work)
 
+    def _begun(self, work: WorkClass) -> bool:
+        """Tell whether of the nodes that are kept for a class one is ready: with any other it may be enough by now."""
+        return any(self.admits(work, at) for at in bits(self.kept_nodes))
+
     def rebuild(self) -> None:
         """Begin anew with everybody to be looked at: nodes or the quota tree are others than before."""
         self.rebuilt = self.epoch
+        self.choosable.clear()
         self.tree.resize(*self.tree.total)
         self.queues = Queues()
         for account in self.tree.accounts.values():
             account.lines.clear()
+            account.borrowers.clear()
             for work in account.classes.values():
-                work.order = work.line = None
+                work.order = work.line = work.proof = None
                 work.waits_for = ""
                 if work.members:
                     self.queues.look_at(work)
-
-    def ensure(self, work: WorkClass) -> None:
-        """Work out, if nodes have changed since, which nodes a class could run on and what excludes the others."""
-        if work.epoch == self.epoch:
-            return
-        work.epoch = self.epoch
-        demands = self.eligibility.by_demand(work.policy, work.facts)
-        work.eligible = -1
-        for _, mask in demands:
-            work.eligible &= mask
-        there = self.undrained & self.eligibility.primary
-        counts = [(name, (there & ~mask).bit_count()) for name, mask in demands]
-        work.filtered = tuple(FilteredNodes(rule=name, nodes=count) for name, count in sorted(counts) if count)
-        work.within = there.bit_count()
-        could = work.eligible & there
-        if work.count > 1 and could:
-            nodes = [self.eligibility.facts[at] for at in bits(could)]
-            work.ever = bool(independent_choice(work.policy, nodes))
-        else:
-            work.ever = bool(could)
 
     # Instants.
 
@@ -306,23 +340,24 @@ class Desk(Workings):
 
     def retry(self, work: WorkClass) -> None:
         """Note when a class that waits for its tenant's tokens may have them."""
+        if self.crowded(len(self.retrying)):
+            self.retrying = []
+            for works in self.queues.tokens.values():
+                for other in works:
+                    self._retry(other)
+        self._retry(work)
+
+    def _retry(self, work: WorkClass) -> None:
         slot = work.account.slot
-        grant = self.bandwidths[slot]
-        at_ms = retry_ms(grant, self.spent.get(slot, 0), work.slots_all, self.now_ms)
+        at_ms = self.retry_of(work)
         if at_ms is not None:
             heappush(self.retrying, (at_ms, slot))
 
-    def bury(self, slot: int, prefixed_id: str) -> None:
-        """Forget the version of a stream that nothing is decided on any more, once PAST others have ended after it."""
-        digits = prefixed_id[-32:]
-        stream = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-        if (slot, stream) in self.versions:
-            self.past.pop((slot, stream), None)
-            self.past[slot, stream] = None
-            if len(self.past) > PAST:
-                oldest = next(iter(self.past))
-                del self.past[oldest]
-                del self.versions[oldest]
+    def retry_of(self, work: WorkClass) -> int | None:
+        """Return when a class that waits for tokens is to be looked at: they suffice, or what was told has passed."""
+        at_ms = self.has_tokens_at_ms(work)
+        again_ms = work.again_ms if work.told == BANDWIDTH else None
+        return again_ms if at_ms is None else at_ms if again_ms is None else min(at_ms, again_ms)
 
     def ripen(self) -> None:
         """Sort out what has come due."""

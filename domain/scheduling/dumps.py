@@ -12,12 +12,14 @@ from domain.canonical import canonical
 from domain.hashing import sha256_hex
 from domain.policies.facts import NodeFacts, WorkloadFacts
 from domain.policies.kinds import Policy
+from domain.scheduling.advances import count_shortage, shortages
 from domain.scheduling.colocation import Manners, manners
 from domain.scheduling.desk import Desk
+from domain.scheduling.eligibility import mask_of
 from domain.scheduling.passing import watch_list
 from domain.scheduling.quotas import MEMORY, SLOTS
 from domain.scheduling.silence import Signs
-from domain.scheduling.tables import Bandwidth, Borrow, Key, Limit, Live, Place, Quota, Shape, Waiting
+from domain.scheduling.tables import Bandwidth, Borrow, Key, Limit, Live, Offer, Place, Quota, Shape, Waiting
 
 
 def dumped(state: Desk) -> dict[str, Any]:
@@ -42,16 +44,27 @@ def dumped(state: Desk) -> dict[str, Any]:
         },
         "bandwidths": {str(slot): list(grant) for slot, grant in state.bandwidths.items()},
         "spent": {str(slot): str(spent) for slot, spent in state.spent.items()},
+        "offers": [[*pool, *offer] for pool, offer in state.offers.items()],
+        "advances": {_name(key): str(spent) for key, spent in state.advances.items()},
+        "turns": {str(slot): list(turn) for slot, turn in state.turns.items()},
         "passes": {str(level): count for level, count in state.passes.items()},
-        "kept": None if state.kept is None else [state.kept[0], _name(state.kept[1])],
+        "placements": state.placements,
+        "kept": None if state.kept is None else [list(state.kept[0]), _name(state.kept[1])],
+        "kept_quota": state.kept_quota,
+        "kept_from": state.kept_from,
         "waiting": {_name(key): _waiting(shapes, waiting) for key, waiting in state.waiting.items()},
         "told": {
-            _name(work.head.key): work.told
+            _name(work.head.key): [work.told, work.rule, work.retry_ms, work.told_ms, work.repeats]
             for account in state.tree.accounts.values()
             for work in account.classes.values()
             if work.members and work.told
         },
-        "watched": [[_name(work.head.key), work.bypassed] for work in watch_list(state)],
+        "watched": [[_name(work.head.key), work.since] for work in watch_list(state)],
+        "short": {
+            str(slot): watched
+            for slot, account in state.tree.accounts.items()
+            if (watched := [[_name(work.head.key), work.short_since] for work in shortages(account)])
+        },
         "live": {
             name: [
                 _name(live.key), _waiting(shapes, live.waiting), _policy(policies, live.policy), live.node,
@@ -62,6 +75,7 @@ def dumped(state: Desk) -> dict[str, Any]:
         "seen": {str(slot): leaf for slot, leaf in state.seen.items()},
         "failures": {_name(key): count for key, count in state.failures.items()},
         "again": {_name(key): _waiting(shapes, waiting) for key, waiting in state.again.items()},
+        "again_after": {_name(key): reason for key, reason in state.again_after.items()},
         "over": sorted(state.over),
         "held": sorted(map(_name, state.held)),
         "attempts": {_name(key): [number, list(cacs)] for key, (number, cacs) in state.attempts.items()},
@@ -69,6 +83,7 @@ def dumped(state: Desk) -> dict[str, Any]:
         "unsettled": {_name(key): _waiting(shapes, waiting) for key, waiting in state.unsettled.items()},
         "closed": sorted(state.closed),
         "signs": state.signs.dump(),
+        "loads": dict(state.loads),
         "gone": sorted(state.gone),
         "monitors": {str(slot): list(names) for slot, names in state.monitors.items()},
         "versions": {_name(key): version for key, version in state.versions.items()},
@@ -87,33 +102,45 @@ def load_into(state: Desk, dump: dict[str, Any]) -> None:
         digest: Policy.model_validate_json(canonical(members))
         for digest, members in dump["by_digest"]["policies"].items()
     }
-    for name in ("host", "now_ms", "inputs", "arrivals"):
+    for name in ("host", "now_ms", "inputs", "arrivals", "placements", "kept_from", "kept_quota"):
         setattr(state, name, dump[name])
     state.levels = tuple(dump["levels"])
     state.over, state.gone, state.closed = set(dump["over"]), set(dump["gone"]), set(dump["closed"])
     state.held, state.ran = set(map(_key, dump["held"])), set(map(_key, dump["ran"]))
     state.drained, state.signs = set(dump["drained"]), Signs.load(dump["signs"])
     state.monitors = {int(slot): tuple(names) for slot, names in dump["monitors"].items()}
+    state.offers = {(pool, operator): Offer(*terms) for pool, operator, *terms in dump["offers"]}
     for facts in dump["nodes"]:
         state.put_node(NodeFacts.model_validate_json(canonical(facts)))
+    for node, bucket in dump["loads"].items():
+        state.report_load(node, bucket)
     _load_governance(state, dump, policies)
     waiting = [_waiting_from(_key(name), shapes, fields) for name, fields in dump["waiting"].items()]
     for one in sorted(waiting, key=lambda one: one.arrived):
         state.enqueue(one)
     _load_live(state, dump, shapes, policies)
     for name, told in dump["told"].items():
-        state.class_of[_key(name)].told = told
-    for name, bypassed in dump["watched"]:
+        work = state.class_of[_key(name)]
+        work.told, work.rule, work.retry_ms, work.told_ms, work.repeats = told
+    for name, since in dump["watched"]:
         work = state.class_of[_key(name)]
         state.stamps += 1
-        work.stamp, work.bypassed = state.stamps, bypassed
+        work.stamp, work.since = state.stamps, since
         state.watched.append((work.stamp, work))
+    for watched in dump["short"].values():
+        for name, since in watched:
+            work = state.class_of[_key(name)]
+            count_shortage(state, work)
+            work.short_since = since
     state.passes = {int(level): count for level, count in dump["passes"].items()}
     if dump["kept"] is not None:
-        node, name = dump["kept"]
-        state.kept, state.kept_bit = (node, _key(name)), 1 << state.eligibility.index[node]
+        nodes, name = dump["kept"]
+        state.kept = (tuple(nodes), _key(name))
+        state.kept_nodes = mask_of([state.eligibility.index[node] for node in nodes])
+        state.requota()
     state.seen = {int(slot): leaf for slot, leaf in dump["seen"].items()}
     state.failures = {_key(name): count for name, count in dump["failures"].items()}
+    state.again_after = {_key(name): reason for name, reason in dump["again_after"].items()}
     state.again = {_key(name): _waiting_from(_key(name), shapes, one) for name, one in dump["again"].items()}
     state.unsettled = {_key(name): _waiting_from(_key(name), shapes, one) for name, one in dump["unsettled"].items()}
     state.attempts = {_key(name): (number, tuple(cacs)) for name, (number, cacs) in dump["attempts"].items()}
@@ -131,6 +158,8 @@ def _load_governance(state: Desk, dump: dict[str, Any], policies: dict[str, Poli
         state.tree.grant(int(slot), quota)
     state.bandwidths = {int(slot): Bandwidth(*grant) for slot, grant in dump["bandwidths"].items()}
     state.spent = {int(slot): int(spent) for slot, spent in dump["spent"].items()}
+    state.advances = {_key(name): int(spent) for name, spent in dump["advances"].items()}
+    state.turns = {int(slot): (turn[0], turn[1]) for slot, turn in dump["turns"].items()}
 
 
 def _load_live(state: Desk, dump: dict[str, Any], shapes: dict[str, Shape], policies: dict[str, Policy]) -> None:
@@ -172,7 +201,7 @@ def _shape(shape: Shape) -> dict[str, Any]:
 def _shape_from(members: dict[str, Any]) -> Shape:
     facts = WorkloadFacts.model_validate_json(canonical(members["facts"]))
     rules = Policy.model_validate_json(canonical({"rules": members["rules"]})).rules
-    return Shape(canonical(members["facts"]).decode(), facts, rules)
+    return Shape(facts, rules)
 
 
 def _waiting(shapes: dict[Shape, str], waiting: Waiting) -> list[Any]:

@@ -6,11 +6,15 @@ Invariants:
 - Nothing here depends on who lives where, on drained or silent nodes, or on time.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from domain.policies.facts import NodeFacts, WorkloadFacts
 from domain.policies.feasible import NODE_READS, WORKLOAD_READS, Demand, demands_of_node, findings_of_demand
 from domain.policies.kinds import PRIMARY, Policy
+
+_SPARSE = 8
+_MASKS = 1 << 14
 
 
 class Eligibility:
@@ -20,6 +24,7 @@ class Eligibility:
         self.index: dict[str, int] = {}
         self.facts: list[NodeFacts] = []
         self.primary = 0
+        self.pools: dict[tuple[str, str], int] = {}  # the nodes of each pool but the primary one, by operator
         self._groups: dict[tuple[str, ...], list[tuple[NodeFacts, int]]] = {}
         self._masks: dict[tuple[Any, ...], int] = {}
 
@@ -29,7 +34,13 @@ class Eligibility:
         if at == len(self.facts):
             self.facts.append(facts)
         else:
+            before = self.facts[at].pool, self.facts[at].operator
+            if before in self.pools:
+                self.pools[before] &= ~(1 << at)
             self.facts[at] = facts
+        if facts.pool != PRIMARY:
+            pool = facts.pool, facts.operator
+            self.pools[pool] = self.pools.get(pool, 0) | 1 << at
         self.primary = self.primary & ~(1 << at) | (facts.pool == PRIMARY) << at
         self._groups.clear()
         self._masks.clear()
@@ -53,6 +64,8 @@ class Eligibility:
             for facts, nodes in self._alike(NODE_READS[name]):
                 if all(finding.passed for finding in findings_of_demand(demand, workload, facts)):
                     mask |= nodes
+            if len(self._masks) >= _MASKS:
+                self._masks.clear()
             self._masks[key] = mask
         return mask
 
@@ -69,7 +82,7 @@ class Eligibility:
         return groups
 
 
-def mask_of(nodes: list[int]) -> int:
+def mask_of(nodes: Sequence[int]) -> int:
     """Return the bitset of some nodes."""
     if not nodes:
         return 0
@@ -82,3 +95,19 @@ def mask_of(nodes: list[int]) -> int:
 def lowest(mask: int) -> int:
     """Return the lowest node of a bitset that isn't empty."""
     return (mask & -mask).bit_length() - 1
+
+
+def bits(mask: int) -> list[int]:
+    """Return the nodes of a bitset, in order."""
+    found = []
+    if mask.bit_count() > _SPARSE:
+        digits = bin(mask)[:1:-1]
+        at = digits.find("1")
+        while at >= 0:
+            found.append(at)
+            at = digits.find("1", at + 1)
+        return found
+    while mask:
+        found.append((mask & -mask).bit_length() - 1)
+        mask &= mask - 1
+    return found

@@ -5,18 +5,25 @@ from typing import Literal
 
 from domain.cacs.events import QuorumFailed
 from domain.executions.decisions import notices
-from domain.executions.events import ExecutionAbandoned, ExecutionFaulted, RuntimeReset
-from domain.identifiers import PLATFORM_SLOT, node_stream, stream_of
-from domain.message import Event
+from domain.executions.events import ExecutionAbandoned, ExecutionFaulted, HeldKind, RuntimeReset
+from domain.identifiers import PLATFORM_SLOT, stream_of, telemetry_stream
 from domain.policies.feasible import Finding
 from domain.scheduling import watching
 from domain.scheduling.acts import denied, named_of, on
 from domain.scheduling.desk import Desk
-from domain.scheduling.tables import Decision, Live, Waiting
-from domain.workloads.events import WorkloadDenied, WorkloadExpired
+from domain.scheduling.tables import UNRELEASED, Decision, Live, Waiting
+from domain.workloads.events import WorkloadExpired
 
 MAX_FAILURES = 3
-"""Attempts that may end for a node's reason before the workload is given up."""
+"""Attempts that may end for a node's reason before the workload is held."""
+
+
+_HELD_AFTER: dict[str, HeldKind] = {"release_refused": "release_refused", "release_expired": "release_awaited"}
+
+
+def held_kind(reason: str) -> HeldKind:
+    """Return as what a workload is held whose last attempt was abandoned for a reason."""
+    return _HELD_AFTER.get(reason, "node_lost")
 
 
 def over_by_now(state: Desk, engine: str) -> tuple[Decision, ...]:
@@ -59,8 +66,11 @@ def _ended(
 ) -> Iterator[Decision]:
     """End an execution that its node says nothing more of, as the phase demands that it is in."""
     name, stream = live.name, stream_of(live.name)
-    if live.phase == "reserved":
-        yield from on(state, live.slot, stream, ExecutionAbandoned(execution_id=name, reason=reason))
+    if live.phase in UNRELEASED:
+        # That a tenant's releaser never came is nothing that its node did.
+        late = reason == "reservation_expired" and live.phase == "awaiting"
+        why = "release_expired" if late else reason
+        yield from on(state, live.slot, stream, ExecutionAbandoned(execution_id=name, reason=why))
         return
     reset = RuntimeReset(execution_id=name, report=None)
     if live.phase == "finished":  # the node never reported its reset, and would be refused now as late
@@ -76,7 +86,7 @@ def _ended(
 def _told(state: Desk) -> Iterator[Decision]:
     """Say of nodes that they are in doubt, or lost."""
     for event in watching.told(state):
-        yield from on(state, PLATFORM_SLOT, node_stream(event.node), event)
+        yield from on(state, PLATFORM_SLOT, telemetry_stream(event.node), event)
 
 
 def _gone(state: Desk) -> Iterator[Decision]:
@@ -91,8 +101,10 @@ def _closed(state: Desk, engine: str) -> Iterator[Decision]:
         account = state.tree.of(slot)
         for key in account.waiting:
             yield from _withdrawn(state, state.waiting[key], engine)
-        placed = {state.live[name].key: state.live[name] for name in account.living if name not in state.over}
-        for key, live in sorted(placed.items()):
+        living = [state.live[name] for name in account.living if name not in state.over]
+        # One of an earlier attempt, which governance let go on, ends by itself.
+        placed = {live.key: live for live in living if state.attempts.get(live.key, (0, ()))[0] == live.waiting.attempt}
+        for key, live in sorted(placed.items(), key=lambda item: item[0]):
             if key not in state.ran:
                 yield from _withdrawn(state, live.waiting, engine)
 
@@ -109,21 +121,27 @@ def _over(state: Desk) -> Iterator[Decision]:
 
 
 def _again(state: Desk, engine: str) -> Iterator[Decision]:
-    """Place an attempt again that ended for a node's reason, at most MAX_FAILURES times."""
+    """Place an attempt again that ended for a node's reason; after MAX_FAILURES of them hold the workload."""
     for (slot, workload), waiting in sorted(state.again.items(), key=lambda item: item[0]):
         if slot in state.closed:
             yield from _withdrawn(state, waiting, engine)
-            continue
-        failures = state.failures[slot, workload]
-        if failures < MAX_FAILURES:
-            event: Event = waiting.queued.model_copy(update={"attempt": waiting.attempt + 1})
+        elif state.failures[slot, workload] < MAX_FAILURES:
+            event = waiting.queued.model_copy(update={"attempt": waiting.attempt + 1})
+            yield from on(state, slot, stream_of(workload), event)
         else:
-            event = WorkloadDenied(
-                workload_id=workload, gate="provisioning", rule="node_failures",
-                reason=f"{MAX_FAILURES} attempts ended before inputs were released", have=f"{failures}",
-                need=f"fewer than {MAX_FAILURES}", nodes=0, filtered=(), **named_of(state, waiting, engine),
-            )  # fmt: skip
-        yield from on(state, slot, stream_of(workload), event)
+            yield from _held(state, waiting)
+
+
+def _held(state: Desk, waiting: Waiting) -> list[Decision]:
+    """Hold a workload by a fault of its last attempt, which was abandoned: governance decides, as after any fault."""
+    name = state.first_of(waiting)
+    fault = ExecutionFaulted(
+        execution_id=name, kind=held_kind(state.again_after.get(waiting.key, "")),
+        detail=f"{MAX_FAILURES} attempts ended before inputs were released", report=None, fuel_bucket=0,
+        memory_bucket=0,
+    )  # fmt: skip
+    told = notices(state.effective(waiting)[1], name, fault.kind, state.monitors.get(waiting.slot, ()))
+    return on(state, waiting.slot, stream_of(name), fault, *told)
 
 
 def _unsettled(state: Desk, engine: str) -> Iterator[Decision]:

@@ -5,8 +5,9 @@ Compared member by member, two classes are told apart where their ways part: the
 go to who came first.
 
 Invariants:
-- `best` is the least key of all that were added, whatever shares have become since: a share that grows is noticed when
-  its entry comes to the top, one that shrinks has to be told (`push`).
+- `best` is the least key of all that were added, whatever shares have become since. Each place of the tree keeps whose
+  turn it is of those right below; only those are asked again of whom the tree noted that a share moved
+  (`Account.moved`), or of whom it was told that their classes did.
 """
 
 from heapq import heapify, heappop, heappush, heapreplace
@@ -15,16 +16,114 @@ from domain.scheduling.classes import WorkClass
 from domain.scheduling.quotas import Account
 
 Turn = tuple[int, ...]
-_Entry = tuple[int, int, int, WorkClass]
+
+
+class _Tenant:
+    """The classes of an order that are one tenant's, by the arrival of their heads; `turn` is that of the first."""
+
+    __slots__ = ("account", "heap", "placed", "turn", "work")
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.heap: list[tuple[int, int, WorkClass]] = []
+        self.placed: Turn | None = None
+        self.turn: Turn = ()
+        self.work: WorkClass | None = None
+
+    def find(self, order: "Order") -> None:
+        """Work out which class is next."""
+        heap = self.heap
+        while heap:
+            arrived, number, work = heap[0]
+            now = work.head.arrived
+            if work.order is not order or now < arrived:  # it left, or has another entry
+                heappop(heap)
+            elif now > arrived:
+                heapreplace(heap, (now, number, work))
+            else:
+                self.turn, self.work = (arrived,), work
+                return
+        self.work = None
+
+
+class _Branch:
+    """What an order holds below one account: its tenants, and the branches of scopes below it.
+
+    Attributes:
+        asked: up to which of the account's moves this has taken note.
+        placed: of one that hangs below another: the key with which it stands there, None while it has no class.
+    """
+
+    __slots__ = ("account", "asked", "doubted", "heap", "inner", "placed", "turn", "work")
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.asked = account.moves
+        self.doubted: dict[_Tenant | _Branch, None] = {}
+        self.heap: list[tuple[Turn, int, _Tenant | _Branch]] = []
+        self.inner: dict[Account, _Tenant | _Branch] = {}
+        self.placed: Turn | None = None
+        self.turn: Turn = ()
+        self.work: WorkClass | None = None
+
+    def find(self, order: "Order") -> None:
+        """Work out which class is next."""
+        account, doubted, inner = self.account, self.doubted, self.inner
+        missed = account.moves - self.asked
+        if missed:
+            self.asked = account.moves
+            if missed > len(account.moved):
+                doubted.update(dict.fromkeys(inner.values()))
+            else:
+                for moved in account.moved[-missed:]:
+                    below = inner.get(moved)
+                    if below is not None:
+                        doubted[below] = None
+        if not doubted:
+            return
+        if len(inner) == 1:  # as in the line of one tenant, or of one scope: nobody to compare with
+            [one] = doubted
+            doubted.clear()
+            one.find(order)
+            self.turn, self.work = (one.account.share, *one.turn), one.work
+            return
+        self._compare(order)
+
+    def _compare(self, order: "Order") -> None:
+        """Ask those that are in doubt, and find the first of all."""
+        doubted, heap = self.doubted, self.heap
+        if not heap:  # there was one at most, which has no entry yet
+            doubted.update(dict.fromkeys(self.inner.values()))
+        for one in doubted:
+            one.find(order)
+            if one.work is None:
+                one.placed = None
+                continue
+            turn = (one.account.share, *one.turn)
+            if turn != one.placed:
+                one.placed = turn
+                heappush(heap, (turn, one.account.slot, one))
+        doubted.clear()
+        if len(heap) > 4 * len(self.inner) + 64:
+            heap[:] = [(one.placed, one.account.slot, one) for one in self.inner.values() if one.placed is not None]
+            heapify(heap)
+        while heap:
+            turn, _, one = heap[0]
+            if turn == one.placed:
+                self.turn, self.work = turn, one.work
+                return
+            heappop(heap)
+        self.work = None
 
 
 class Order:
     """Classes of one level, the next one first. A class is in one order at most."""
 
-    __slots__ = ("_heaps", "changes", "size")
+    __slots__ = ("_branches", "_top", "changes", "size")
 
     def __init__(self) -> None:
-        self._heaps: dict[Account, list[_Entry]] = {}
+        self._top: _Branch | None = None
+        self._branches: dict[Account, _Branch] = {}
         self.size = 0
         self.changes = 0
 
@@ -38,58 +137,66 @@ class Order:
         """Let a class go."""
         work.order = None
         self.size -= 1
-        self.changes += 1
+        self.changed(work)
         if not self.size:
-            self._heaps.clear()
+            self._top = None
+            self._branches.clear()
 
     def push(self, work: WorkClass) -> None:
         """Take note that a class of this order may be nearer its turn than before."""
-        self.changes += 1
-        parent = work.account.parent
-        if parent is None:
-            raise AssertionError("a tenant hangs somewhere")
-        heap = self._heaps.get(parent)
-        entry = (work.account.share, work.head.arrived, work.number, work)
-        if heap is None:
-            self._heaps[parent] = [entry]
-            return
+        account = work.account
+        branch = self._branch(account.parent)
+        tenant = branch.inner.get(account)
+        if not isinstance(tenant, _Tenant):
+            tenant = branch.inner[account] = _Tenant(account)
+        heap = tenant.heap
+        heappush(heap, (work.head.arrived, work.number, work))
         if len(heap) > 4 * self.size + 64:
-            heap[:] = [(one.account.share, one.head.arrived, one.number, one) for one in self._members(heap)]
-            heapify(heap)
-        heappush(heap, entry)
+            members = {one.number: one for _, _, one in heap if one.order is self}
+            heap[:] = sorted((one.head.arrived, number, one) for number, one in members.items())
+        self.changed(work)
+
+    def changed(self, work: WorkClass) -> None:
+        """Take note that a class of this order left, or that its head is another."""
+        self.changes += 1
+        account = work.account
+        while account.parent is not None:
+            branch = self._branches.get(account.parent)
+            if branch is None:
+                return
+            below = branch.inner.get(account)
+            if below is not None:
+                branch.doubted[below] = None
+            account = account.parent
 
     def best(self) -> tuple[Turn, WorkClass] | None:
         """Return who is next, and the key by which orders are compared."""
-        least: Turn | None = None
-        found: WorkClass | None = None
-        gone: list[Account] = []
-        for parent, heap in self._heaps.items():
-            while heap:
-                share, arrived, number, work = heap[0]
-                if work.order is not self:
-                    heappop(heap)
-                    continue
-                now = (work.account.share, work.head.arrived)
-                if now == (share, arrived):
-                    turn = (*parent.path, share, arrived)
-                    if least is None or turn < least:
-                        least, found = turn, work
-                    break
-                if now > (share, arrived):
-                    heapreplace(heap, (*now, number, work))
-                else:  # it was told, so there is another entry of it
-                    heappop(heap)
-            else:
-                gone.append(parent)
-        for parent in gone:
-            del self._heaps[parent]
-        return None if least is None or found is None else (least, found)
+        top = self._top
+        if top is None:
+            return None
+        if top.doubted or top.asked != top.account.moves:
+            top.find(self)
+        return None if top.work is None else (top.turn, top.work)
 
-    def _members(self, heap: list[_Entry]) -> list[WorkClass]:
-        return list({work.number: work for _, _, _, work in heap if work.order is self}.values())
+    def _branch(self, account: Account | None) -> _Branch:
+        """Return the branch of an account, which may be a new one."""
+        if account is None:
+            raise AssertionError("a tenant hangs somewhere")
+        branch = self._branches.get(account)
+        if branch is None:
+            branch = self._branches[account] = _Branch(account)
+            if account.parent is None:
+                self._top = branch
+            else:
+                self._branch(account.parent).inner[account] = branch
+        return branch
 
 
 def turn_of(work: WorkClass) -> Turn:
     """Return the key of a class as it is now."""
-    parent = work.account.parent
-    return (*(parent.path if parent is not None else ()), work.account.share, work.head.arrived)
+    turn: list[int] = [work.head.arrived]
+    account = work.account
+    while account.parent is not None:
+        turn.append(account.share)
+        account = account.parent
+    return tuple(reversed(turn))

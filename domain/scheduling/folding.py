@@ -7,22 +7,26 @@ Invariants:
 """
 
 from collections.abc import Callable, Mapping
+from json import dumps
 from typing import Any
 
 from domain.canonical import canonical
 from domain.policies.facts import NodeFacts, WorkloadFacts
 from domain.policies.kinds import Policy
-from domain.scheduling import watching
+from domain.scheduling import overflow, watching
+from domain.scheduling.advances import count_shortage, count_spending, regrant
 from domain.scheduling.desk import Desk
-from domain.scheduling.fairness import turn_of
-from domain.scheduling.passing import count_placement, count_telling
+from domain.scheduling.passing import WATCHED, count_placement, count_telling, keep_on, keep_other
 from domain.scheduling.quotas import MEMORY, SLOTS, Loan
-from domain.scheduling.tables import Bandwidth, Borrow, Key, Limit, Live, Place, Quota, Shape, Waiting
+from domain.scheduling.tables import UNRELEASED, Bandwidth, Borrow, Key, Limit, Live, Place, Quota, Shape, Waiting
 from domain.scheduling.tokens import rescaled, spend
 from domain.scheduling.views import View
+from domain.scheduling.wake import BANDWIDTH
 
-NODE_REASONS = frozenset({"reservation_expired", "evidence_refused", "node_lost"})
-"""Why an attempt ended before its inputs were released, for a reason of the node: only these are placed again."""
+NODE_REASONS = frozenset(
+    {"reservation_expired", "evidence_refused", "node_lost", "release_expired", "enclave_lost", "release_refused"}
+)
+"""Why an attempt ended before its inputs were released, for no reason of the gate: only these are placed again."""
 
 _SHAPES = 8192
 
@@ -33,11 +37,11 @@ def shape_of(state: Desk, facts: Mapping[str, Any], rules: list[Any]) -> Shape:
     shape = state.shapes.get(text)
     if shape is None:
         # The strict models read JSON; the rest of the event is of no account here.
-        read = WorkloadFacts.model_validate_json(canonical(facts))
-        policy = Policy.model_validate_json(canonical({"rules": rules}))
+        read = WorkloadFacts.model_validate_json(dumps(facts))
+        policy = Policy.model_validate_json(dumps({"rules": rules}))
         if len(state.shapes) >= _SHAPES:
             state.shapes.clear()
-        shape = state.shapes[text] = Shape(canonical(read.model_dump(mode="json")).decode(), read, policy.rules)
+        shape = state.shapes[text] = Shape(read, policy.rules)
     return shape
 
 
@@ -56,7 +60,7 @@ def _when_queued(state: Desk, view: View) -> None:
             state.arrivals,
         )
     )  # fmt: skip
-    state.again.pop(key, None)
+    _not_again(state, key)
     state.held.discard(key)
     _settle(state, key)
     _close(state, key)  # a reservation of an earlier attempt must not bring that attempt back
@@ -66,10 +70,20 @@ def _when_ended(state: Desk, view: View) -> None:
     key = _key(view)
     state.dequeue(key)
     state.failures.pop(key, None)
-    state.again.pop(key, None)
+    _not_again(state, key)
     state.held.discard(key)
     _close(state, key)
     _forget(state, key)
+
+
+def _not_again(state: Desk, key: Key) -> None:
+    """Let an attempt that ended for a node's reason be: it is placed again, or held, or not to be repeated."""
+    state.again_after.pop(key, None)
+    waiting = state.again.pop(key, None)
+    if waiting is not None:
+        first = state.first_of(waiting)
+        if first not in state.live:
+            state.bury(key[0], first)
 
 
 def _settle(state: Desk, key: Key) -> None:
@@ -104,7 +118,9 @@ def _when_settled(state: Desk, view: View) -> None:
 
 def _close(state: Desk, key: Key) -> None:
     """Mark the executions of an attempt that is over and has not got its inputs: they give their places back."""
-    state.over |= {name for name, live in state.lives_of.get(key, {}).items() if live.phase == "reserved"}
+    lives = state.lives_of.get(key)
+    if lives is not None:
+        state.over.update([name for name, live in lives.items() if live.phase in UNRELEASED])
 
 
 def _give_back(state: Desk, view: View) -> Live | None:
@@ -134,6 +150,8 @@ def _when_abandoned(state: Desk, view: View) -> None:
     watching.when_abandoned(state, view, live)
     if _present(state, live):
         _count_failure(state, view, live, over=over)
+    if live.key in state.again:
+        state.unearth(live.slot, state.first_of(live.waiting))  # its workload may be held by a fault of that one
     _forget(state, live.key)
 
 
@@ -150,6 +168,7 @@ def _count_failure(state: Desk, view: View, live: Live, *, over: bool) -> None:
         return
     state.failures[key] = state.failures.get(key, 0) + 1
     state.again[key] = live.waiting
+    state.again_after[key] = str(view["reason"])
     _close(state, key)
 
 
@@ -158,7 +177,7 @@ def _when_placed(state: Desk, view: View) -> None:
     work, waiting = state.class_of.get(key), state.waiting.get(key)
     if work is None or waiting is None:
         return
-    places, policy, who, turn = view["places"], work.policy, work.manners, turn_of(work)
+    places, policy, who = view["places"], work.policy, work.manners
     account, count = work.account, len(places)
     facts = waiting.shape.facts
     slots, memory = facts.slots * count, facts.bounds.memory_bytes * count
@@ -169,7 +188,7 @@ def _when_placed(state: Desk, view: View) -> None:
         loan.lender.lent[SLOTS] += loan.slots
         loan.lender.lent[MEMORY] += loan.memory_bytes
     grant = state.bandwidths.get(key[0])
-    if grant is not None:
+    if grant is not None and key not in state.advances:
         state.spent[key[0]] = spend(grant, state.spent.get(key[0], 0), slots, state.now_ms)
     state.dequeue(key)
     state.attempts[key] = (view["attempt"], tuple(place["cac_id"] for place in places))
@@ -177,15 +196,25 @@ def _when_placed(state: Desk, view: View) -> None:
     for place in places:
         if place["node"] in state.nodes:
             state.settle(Live(place["execution_id"], waiting, policy, who, place["node"], until_ms, "reserved", borrow))
-    count_placement(state, work, turn)
+    count_placement(state, work)
+    if grant is not None:
+        count_spending(state, work)
 
 
 def _when_deferred(state: Desk, view: View) -> None:
     work = state.class_of.get(_key(view))
     if work is not None:
         state.queues.untold.pop(work, None)
-        work.told = view["reason"]
-        count_telling(state, work)
+        reason, before = str(view["reason"]), work.told
+        work.tell(reason, view.get("rule") or reason, view.get("retry_ms"), state.now_ms)
+        if (reason in WATCHED) != (before in WATCHED):
+            count_telling(state, work)
+        if reason == BANDWIDTH and not work.short_stamp:
+            count_shortage(state, work)
+        if work.waits_for == BANDWIDTH:
+            state.retry(work)
+        if reason != before and state.keeps(work):
+            keep_other(state, work)
 
 
 def _phase(state: Desk, view: View, phase: str) -> None:
@@ -200,8 +229,15 @@ def _phase(state: Desk, view: View, phase: str) -> None:
     if phase != "reserved":
         if live is not None and _present(state, live):
             state.ran.add(live.key)
-            state.again.pop(live.key, None)  # a partner failed a moment before: now the attempt can't be repeated
+            _not_again(state, live.key)  # a partner failed a moment before: now the attempt can't be repeated
         state.over.discard(name)  # it holds inputs: it ends by itself, or by its window
+
+
+def _when_awaiting(state: Desk, view: View) -> None:
+    """Note that an execution waits for the tenant's releaser: its node has an enclave, and no inputs yet."""
+    live = state.live.get(view["execution_id"])
+    if live is not None and live.phase == "reserved":
+        live.phase = "awaiting"
 
 
 def _when_faulted(state: Desk, view: View) -> None:
@@ -210,12 +246,17 @@ def _when_faulted(state: Desk, view: View) -> None:
     Not so for an attempt that governance has let go on already: nobody could authorise that fault any more.
     """
     live = state.live.get(view["execution_id"])
+    given_up = None if live is not None else state.failed(view["execution_id"])
+    if given_up is not None:
+        _not_again(state, given_up.key)
+        _settle(state, given_up.key)
+        _forget(state, given_up.key)
     if live is not None:
         watching.when_faulted(state, view, live)
         if _present(state, live):
             state.held.add(live.key)
             state.dequeue(live.key)
-            state.again.pop(live.key, None)
+            _not_again(state, live.key)
             _close(state, live.key)
     _phase(state, view, "finished")
 
@@ -254,6 +295,7 @@ def _when_erased(state: Desk, view: View) -> None:
     It holds nothing when they go. But a database that was restored from before then knows how it ended no more.
     """
     slot = view["erased"]
+    state.closed.discard(slot)
     account = state.tree.of(slot)
     for key in list(account.waiting):
         state.dequeue(key)
@@ -278,6 +320,7 @@ def _when_place(state: Desk, view: View) -> None:
     state.places[slot] = Place(above)
     state.tree.hang(slot, above)
     state.epoch += 1
+    keep_on(state)
 
 
 def _when_quota(state: Desk, view: View) -> None:
@@ -285,6 +328,7 @@ def _when_quota(state: Desk, view: View) -> None:
     quota = state.quotas[view["slot"]] = Quota(view["number"], limits[SLOTS], limits[MEMORY], view["weight"])
     state.tree.grant(view["slot"], quota)
     state.epoch += 1
+    keep_on(state)
 
 
 def _when_bandwidth(state: Desk, view: View) -> None:
@@ -293,6 +337,12 @@ def _when_bandwidth(state: Desk, view: View) -> None:
     before = state.bandwidths.get(slot)
     state.spent[slot] = rescaled(state.spent.get(slot, 0), before, grant)
     state.bandwidths[slot] = grant
+    regrant(state, slot, before, grant)
+    for work in state.tree.of(slot).classes.values():
+        if work.told == BANDWIDTH and work.members:
+            at_ms = state.has_tokens_at_ms(work)
+            if at_ms != work.retry_ms:
+                work.retry_ms = state.now_ms  # what was told is over: it is told again when that is due
     for work in list(state.queues.tokens.get(slot, ())):
         state.queues.look_at(work)
 
@@ -318,12 +368,15 @@ HANDLERS: dict[str, Callable[[Desk, View], None]] = {
     "policy": _when_policy,
     "closed": _when_closed,
     "opened": _when_opened,
+    "offer_stood": overflow.when_stood,
+    "offer_withdrawn": overflow.when_withdrawn,
     "queued": _when_queued,
     "ended": _when_ended,
     "settled": _when_settled,
     "deferred": _when_deferred,
     "placed": _when_placed,
     "reserved": lambda state, view: _phase(state, view, "reserved"),
+    "awaiting": _when_awaiting,
     "released": lambda state, view: _phase(state, view, "released"),
     "finished": _when_completed,
     "faulted": _when_faulted,

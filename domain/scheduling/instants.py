@@ -7,7 +7,6 @@ Invariants:
 from heapq import heappop, heapreplace
 
 from domain.scheduling.desk import Desk
-from domain.scheduling.tokens import retry_ms
 
 
 def due_ms(state: Desk) -> int | None:
@@ -55,13 +54,9 @@ def _tokens(state: Desk) -> int | None:
     heap = state.retrying
     while heap:
         instant, slot = heap[0]
-        grant = state.bandwidths[slot]
-        spent = state.spent.get(slot, 0)
         real = [
-            at_ms
-            for work in state.queues.tokens.get(slot, ())
-            if (at_ms := retry_ms(grant, spent, work.slots_all, state.now_ms)) is not None
-        ]
+            at_ms for work in state.queues.tokens.get(slot, ()) if (at_ms := state.retry_of(work)) is not None
+        ]  # fmt: skip
         if not real:
             heappop(heap)
         elif min(real) == instant:

@@ -9,6 +9,7 @@ Invariants:
 - Shares are integers: parts per billion of the cell's slots or memory, the greater of the two, divided by the weight.
 """
 
+from collections import deque
 from typing import Any, NamedTuple
 
 from domain.scheduling.tables import Limit, Quota
@@ -17,16 +18,17 @@ TOP = -1
 """The slot that stands for the top of the tree: no log has it."""
 
 SHARE = 10**9
+_MOVED = 256
 SLOTS, MEMORY = 0, 1
 RESOURCES = ("slots", "memory_bytes")
 
 
 class Account:
-    """A scope or tenant of the quota tree. `path` is that of shares from the top down, of what others hang below."""
+    """A scope or tenant of the quota tree. `moved` names the last of those right below with other shares."""
 
     __slots__ = (
-        "classes", "inner", "lent", "limits", "lines", "living", "parent", "path", "shapes", "share", "slot", "used",
-        "waiting", "weight",
+        "borrowers", "classes", "in_use", "lent", "limits", "lines", "living", "moved", "moves", "parent", "shapes",
+        "share", "short", "slot", "used", "waiting", "weight",
     )  # fmt: skip
 
     def __init__(self, slot: int, parent: "Account | None") -> None:
@@ -37,13 +39,18 @@ class Account:
         self.used = [0, 0]
         self.lent = [0, 0]
         self.share = 0
-        self.path: tuple[int, ...] = ()
-        self.inner: dict[int, Account] = {}
+        self.moved: list[Account] = []  # a share of theirs or below them is another: the last ones, in order
+        self.moves = 0  # how many there were in all
         self.classes: dict[tuple[str, str], Any] = {}
+        self.in_use = 0  # how many of them had members when the others were forgotten
         self.shapes: dict[Any, Any] = {}
+        self.borrowers: dict[Any, None] = {}  # classes that wait, or were told that they do, for something lent
         self.waiting: dict[Any, None] = {}
         self.living: dict[str, None] = {}
         self.lines: dict[Any, None] = {}
+        self.short: deque[tuple[int, Any]] = (
+            deque()
+        )  # classes that were told that its tokens are short, by their stamps
 
 
 class Loan(NamedTuple):
@@ -83,14 +90,8 @@ class QuotaTree:
         account = self.of(slot)
         above = self.top if parent is None else self.of(parent)
         self._add(account.parent, -account.used[SLOTS], -account.used[MEMORY])
-        if account.parent is not None:
-            account.parent.inner.pop(slot, None)
         account.parent = above
-        if above is not self.top:
-            self._inner(above)
         self._add(above, account.used[SLOTS], account.used[MEMORY])
-        if account.inner:
-            self._inner(account)
 
     def grant(self, slot: int, quota: Quota) -> None:
         """Put a grant in force."""
@@ -108,8 +109,15 @@ class QuotaTree:
         """Add to what is used at an account and above; negative amounts give back."""
         self._add(account, slots, memory)
 
-    def judge(self, account: Account, slots: int, memory: int) -> Loan | Hindrance | None:
-        """Return what has to be borrowed for one more placement, what hinders it, or None: it fits as it is."""
+    def judge(self, account: Account, slots: int, memory: int, told: int | None = None) -> Loan | Hindrance | None:
+        """Return what has to be borrowed for one more placement, what hinders it, or None: it fits as it is.
+
+        Args:
+            account: of whom.
+            slots: of all its enclaves.
+            memory: of all its enclaves, in bytes.
+            told: the resource that hindered it last: it is named as long as it does, by itself.
+        """
         asked, needs, highest = (slots, memory), [0, 0], None
         path = ancestors(account)
         for at, one in enumerate(path):
@@ -120,7 +128,8 @@ class QuotaTree:
                 after = used + asked[resource]
                 if after > limit.nominal:
                     if after > limit.nominal + limit.borrow:
-                        return Hindrance(one, resource, limit.nominal + limit.borrow, None)
+                        full = Hindrance(one, resource, limit.nominal + limit.borrow, None)
+                        return (self._alone(path, asked, told) if told is not None else None) or full
                     needs[resource] = max(needs[resource], after - max(used, limit.nominal))
                     highest = at
         if highest is None:
@@ -128,24 +137,48 @@ class QuotaTree:
         for one in path[highest + 1 :]:
             if all(not need or lends(one, resource) >= need for resource, need in enumerate(needs)):
                 return Loan(one, needs[SLOTS], needs[MEMORY])
-        resource = SLOTS if needs[SLOTS] else MEMORY
-        limited = path[highest].limits[resource]
-        limit_of = limited.nominal if limited is not None else 0
-        lenders = tuple(one for one in path[highest + 1 :] if one.limits != (None, None))
-        return Hindrance(path[highest], resource, limit_of, lenders)
+        return self._nobody_lends(path, highest, asked, needs, told)
 
-    def _inner(self, account: Account) -> None:
-        """Make an account one that others hang below: it has a path."""
-        if account.parent is not None:
-            account.parent.inner[account.slot] = account
-            if account.parent is not self.top:
-                self._inner(account.parent)
-        self._repath(account)
+    def _nobody_lends(
+        self, path: list[Account], highest: int, asked: tuple[int, int], needs: list[int], told: int | None
+    ) -> Hindrance:
+        order = (MEMORY, SLOTS) if told == MEMORY else (SLOTS, MEMORY)
+        for resource in order:
+            alone = self._alone(path, asked, resource)
+            if alone is not None:
+                return alone
+        resource = next(resource for resource in order if needs[resource])  # nobody lends both
+        return unlent(path, highest, resource)
 
-    def _repath(self, account: Account) -> None:
-        account.path = (*(account.parent.path if account.parent is not None else ()), account.share)
-        for below in account.inner.values():
-            self._repath(below)
+    @staticmethod
+    def _alone(path: list[Account], asked: tuple[int, int], resource: int) -> Hindrance | None:
+        """Return what hinders a placement if nothing but one resource counts, or None."""
+        need, highest = 0, 0
+        for at, one in enumerate(path):
+            limit = one.limits[resource]
+            if limit is None:
+                continue
+            used = one.used[resource]
+            after = used + asked[resource]
+            if after > limit.nominal + limit.borrow:
+                return Hindrance(one, resource, limit.nominal + limit.borrow, None)
+            if after > limit.nominal:
+                need, highest = max(need, after - max(used, limit.nominal)), at
+        if not need or any(lends(one, resource) >= need for one in path[highest + 1 :]):
+            return None
+        return unlent(path, highest, resource)
+
+    @staticmethod
+    def needs(path: list[Account], asked: tuple[int, int], resources: tuple[int, ...]) -> tuple[list[int], int | None]:
+        """Return what a placement within all limits has to borrow if these resources count, and from above whom."""
+        needs, highest = [0, 0], None
+        for at, one in enumerate(path):
+            for resource in resources:
+                limit, after = one.limits[resource], one.used[resource] + asked[resource]
+                if limit is not None and after > limit.nominal:
+                    needs[resource] = max(needs[resource], after - max(one.used[resource], limit.nominal))
+                    highest = at
+        return needs, highest
 
     def _add(self, account: Account | None, slots: int, memory: int) -> None:
         while account is not None:
@@ -161,10 +194,24 @@ class QuotaTree:
         if memory:
             share = max(share, account.used[MEMORY] * SHARE // memory)
         share //= account.weight
-        if share != account.share:
-            account.share = share
-            if account.path:
-                self._repath(account)
+        if share == account.share:
+            return
+        account.share = share
+        while account.parent is not None:
+            above = account.parent
+            if len(above.moved) >= _MOVED:
+                above.moved.clear()
+            above.moved.append(account)
+            above.moves += 1
+            account = above
+
+
+def unlent(path: list[Account], highest: int, resource: int) -> Hindrance:
+    """Return the hindrance that nobody lends what the highest place that is beyond its nominal lacks."""
+    limited = path[highest].limits[resource]
+    limit_of = limited.nominal if limited is not None else 0
+    lenders = tuple(one for one in path[highest + 1 :] if one.limits != (None, None))
+    return Hindrance(path[highest], resource, limit_of, lenders)
 
 
 def ancestors(account: Account) -> list[Account]:

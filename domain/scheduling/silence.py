@@ -188,18 +188,18 @@ class Signs:
 def claims_more(view: View, facts: NodeFacts, held: Held) -> bool:
     """Tell whether a telemetry view claims more free slots or memory than a node can have beside what it holds.
 
-    Of the bucket of free memory its least amount counts.
+    Of the bucket of free memory its least amount counts: two to the power of one less.
     """
-    bucket = view["free_memory_bucket"]
-    least = 1 << (bucket - 1) if bucket else 0
-    return bool(view["free_slots"] > facts.slots - held.slots or least > facts.memory_bytes - held.memory_bytes)
+    bucket, left = view["free_memory_bucket"], facts.memory_bytes - held.memory_bytes
+    least_is_more = left < 0 or bucket > left.bit_length()
+    return bool(view["free_slots"] > facts.slots - held.slots or least_is_more)
 
 
 def shows_shortage(kind: str, fuel_bucket: int, memory_bucket: int, bounds: Bounds) -> bool:
     """Tell whether a fault shows that the node had less than the execution was given. Of buckets the most counts."""
     if kind == "memory":
-        return MEMORY_SHARE << memory_bucket <= bounds.memory_bytes
-    return kind == "deadline" and 1 << fuel_bucket <= bounds.wall_ms * MIN_FUEL_PER_MS
+        return memory_bucket < (bounds.memory_bytes // MEMORY_SHARE).bit_length()
+    return kind == "deadline" and fuel_bucket < (bounds.wall_ms * MIN_FUEL_PER_MS).bit_length()
 
 
 def _first(instants: dict[str, int]) -> list[int]:

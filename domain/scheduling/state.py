@@ -24,7 +24,7 @@ from domain.scheduling.dumps import dumped, load_into
 from domain.scheduling.folding import HANDLERS, NODE_REASONS
 from domain.scheduling.instants import due_ms
 from domain.scheduling.tables import Decision
-from domain.scheduling.views import VIEW_VERSION, View, members_of
+from domain.scheduling.views import VIEW_VERSION, View, members_of, newest_version
 
 __all__ = ["NODE_REASONS", "Scheduling"]
 
@@ -42,7 +42,7 @@ class Scheduling(Desk):
         Raises:
             MalformedError: for a view of a version that this engine does not read.
         """
-        if view["v"] != VIEW_VERSION:
+        if not VIEW_VERSION <= view["v"] <= newest_version(view["kind"]):
             raise MalformedError(f"view version {view['v']} is not read by this engine")
         self.inputs += 1
         self.queues.moves += 1

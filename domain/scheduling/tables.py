@@ -6,7 +6,7 @@ Invariants:
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain.message import Event
@@ -18,6 +18,9 @@ from domain.workloads.events import WorkloadQueued
 
 Key = tuple[int, str]
 """Slot and workload id: ids are chosen by submitters, so two tenants may choose the same one."""
+
+UNRELEASED: Final = frozenset({"reserved", "awaiting"})
+"""Phases of an execution whose inputs were not released: it may be given up without a fault."""
 
 PAST = 1024
 """Of so many streams that ended last the version is still known."""
@@ -33,12 +36,12 @@ class Decision(NamedTuple):
 
 
 class Shape:
-    """Facts of a workload with its clause's own rules, as many workloads share them. `key` is the facts' JCS."""
+    """Facts of a workload with its clause's own rules, as many workloads share them. `key` is the facts' JSON."""
 
     __slots__ = ("clause_rules", "facts", "key")
 
-    def __init__(self, key: str, facts: WorkloadFacts, clause_rules: tuple[Rule, ...]) -> None:
-        self.key = key
+    def __init__(self, facts: WorkloadFacts, clause_rules: tuple[Rule, ...]) -> None:
+        self.key = facts.model_dump_json()
         self.facts = facts
         self.clause_rules = clause_rules
 
@@ -94,10 +97,11 @@ class Borrow:
 class Live:
     """An execution that holds a place, with what was queued for it and the policy that it was placed under.
 
-    Only `until_ms` and `phase` change: reserved, released, finished.
+    `resident` is who lives there, as others see it. Only `until_ms` and `phase` change: reserved, perhaps awaiting (the
+    tenant's releaser), released, finished.
     """
 
-    __slots__ = ("borrow", "manners", "name", "node", "phase", "policy", "until_ms", "waiting")
+    __slots__ = ("borrow", "manners", "name", "node", "phase", "policy", "resident", "until_ms", "waiting")
 
     def __init__(
         self, name: str, waiting: Waiting, policy: Policy, manners: Manners, node: str, until_ms: int, phase: str,
@@ -111,6 +115,7 @@ class Live:
         self.until_ms = until_ms
         self.phase = phase
         self.borrow = borrow
+        self.resident = Resident.model_construct(execution_id=name, workload=waiting.shape.facts, policy=policy)
 
     @property
     def slot(self) -> int:
@@ -131,11 +136,6 @@ class Live:
     def queued(self) -> WorkloadQueued:
         """Return the event that it was queued by."""
         return self.waiting.queued
-
-    @property
-    def resident(self) -> Resident:
-        """Return who lives there, as others see it."""
-        return Resident.model_construct(execution_id=self.name, workload=self.waiting.shape.facts, policy=self.policy)
 
 
 class Limit(NamedTuple):
@@ -166,6 +166,16 @@ class Bandwidth(NamedTuple):
     until_ms: int
 
 
+class Offer(NamedTuple):
+    """A standing offer: what overflow may hold there at once (None: no limit), until when, and H(its statement)."""
+
+    number: int
+    slots: int | None
+    memory_bytes: int | None
+    until_ms: int
+    statement: str
+
+
 class Place(NamedTuple):
     """Where a scope or tenant hangs in the quota tree: the slot above it; None: below the top."""
 
@@ -179,14 +189,25 @@ class Tables:
     Attributes:
         passes: how many placements a level was passed over for, while somebody of it waited.
         spent: per tenant with a grant of tokens the theoretical arrival time, in ms times tokens.
-        kept: the node that is kept free, and the workload for whose class it is.
+        offers: the standing offers of pools' operators, by pool and operator, until they are withdrawn.
+        advances: of workloads whose tokens are set aside what `spent` was with them: as soon as a placement that costs
+            nothing would pass after it, they have come.
+        turns: per tenant with a grant of tokens how many placements it had, and how many at the last turn.
+        placements: how many there were.
+        kept: the nodes that are kept free, and the workload for whose class they are.
+        kept_quota: whether quota is kept for that class.
+        kept_from: how many placements there had been when nodes were kept last.
+        again_after: of what is to be placed again, for which reason its last attempt was abandoned.
     """
 
     host: str = ""
     now_ms: int = 0
     inputs: int = 0
     arrivals: int = 0
-    kept: tuple[str, Key] | None = None
+    placements: int = 0
+    kept: tuple[tuple[str, ...], Key] | None = None
+    kept_quota: bool = False
+    kept_from: int = 0
     levels: tuple[str, ...] = ()
     nodes: dict[str, NodeFacts] = field(default_factory=dict)
     drained: set[str] = field(default_factory=set)
@@ -195,6 +216,9 @@ class Tables:
     quotas: dict[int, Quota] = field(default_factory=dict)
     bandwidths: dict[int, Bandwidth] = field(default_factory=dict)
     spent: dict[int, int] = field(default_factory=dict)
+    offers: dict[tuple[str, str], Offer] = field(default_factory=dict)
+    advances: dict[Key, int] = field(default_factory=dict)
+    turns: dict[int, tuple[int, int]] = field(default_factory=dict)
     passes: dict[int, int] = field(default_factory=dict)
     waiting: dict[Key, Waiting] = field(default_factory=dict)
     live: dict[str, Live] = field(default_factory=dict)
@@ -203,6 +227,7 @@ class Tables:
     seen: dict[int, int] = field(default_factory=dict)
     failures: dict[Key, int] = field(default_factory=dict)
     again: dict[Key, Waiting] = field(default_factory=dict)
+    again_after: dict[Key, str] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     held: set[Key] = field(default_factory=set)
     attempts: dict[Key, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
@@ -212,3 +237,4 @@ class Tables:
     signs: Signs = field(default_factory=Signs)
     gone: set[str] = field(default_factory=set)
     monitors: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    loads: dict[str, int] = field(default_factory=dict)

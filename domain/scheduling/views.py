@@ -12,14 +12,19 @@ from typing import Any
 from domain.cacs import events as cacs
 from domain.canonical import canonical
 from domain.executions import events as executions
+from domain.hashing import sha256_hex
 from domain.message import Event, Recorded
 from domain.nodes import events as nodes
 from domain.platform import events as platform
+from domain.pools import events as pools
 from domain.quotas import events as quotas
 from domain.tenants import events as tenants
 from domain.workloads import events as workloads
 
 VIEW_VERSION = 1
+
+_ADDED = {"deferred": ("rule", "retry_ms"), "ended": ("decider",)}
+"""Members that version 2 of a kind has and version 1 had not. All other kinds are at version 1."""
 
 SHORT_KINDS = frozenset({"memory", "deadline"})
 """Kinds of fault that may show a node's shortage: of these the buckets that the node reported are read."""
@@ -30,15 +35,27 @@ View = dict[str, Any]
 
 def view_of(recorded: Recorded, slot: int) -> View:
     """Return the view of a stored event in the log of `slot`."""
+    members = members_of(recorded.event)
     return {
-        "v": VIEW_VERSION,
+        "v": newest_version(members["kind"]),
         "slot": slot,
         "stream": str(recorded.stream_id),
         "version": recorded.version,
         "leaf": recorded.leaf_index,
         "at_ms": recorded.at_ms,
-        **members_of(recorded.event),
+        **members,
     }
+
+
+def newest_version(kind: str) -> int:
+    """Return the version of the views of a kind that are made now; older ones are folded, too."""
+    return VIEW_VERSION + (kind in _ADDED)
+
+
+def as_version_1(view: View) -> View:
+    """Return the same view as version 1 had it: rounds that trace it so bind it still."""
+    added = _ADDED.get(view["kind"], ())
+    return {name: value for name, value in view.items() if name not in added} | {"v": VIEW_VERSION}
 
 
 def view_bytes(view: View) -> bytes:
@@ -133,8 +150,9 @@ def _(event: workloads.OverflowOffered) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@members_of.register
-def _(event: workloads.OverflowAccepted) -> dict[str, Any]:
+@members_of.register(workloads.OverflowAccepted)
+@members_of.register(workloads.OverflowAcceptedV1)
+def _(event: workloads.OverflowAccepted | workloads.OverflowAcceptedV1) -> dict[str, Any]:
     return {"kind": "accepted", "workload_id": event.workload_id, "offer_id": event.offer_id}
 
 
@@ -143,6 +161,17 @@ def _(event: workloads.OverflowClosed) -> dict[str, Any]:
     return {
         "kind": "offer_closed", "workload_id": event.workload_id, "offer_id": event.offer_id, "reason": event.reason
     }  # fmt: skip
+
+
+@members_of.register
+def _(event: pools.OfferStood) -> dict[str, Any]:
+    terms = event.model_dump(mode="json", include={"pool", "operator", "number", "slots", "memory_bytes", "until_ms"})
+    return {"kind": "offer_stood", **terms, "statement": sha256_hex(event.statement.encode())}
+
+
+@members_of.register
+def _(event: pools.OfferWithdrawn) -> dict[str, Any]:
+    return {"kind": "offer_withdrawn", "pool": event.pool, "operator": event.operator, "number": event.number}
 
 
 @members_of.register
@@ -192,17 +221,36 @@ def _(event: workloads.WorkloadQueued) -> dict[str, Any]:
     return {"kind": "queued", **members}
 
 
-@members_of.register(workloads.WorkloadDenied)
-@members_of.register(workloads.WorkloadExpired)
-@members_of.register(workloads.WorkloadCancelled)
-def _(event: workloads.WorkloadDenied | workloads.WorkloadExpired | workloads.WorkloadCancelled) -> dict[str, Any]:
-    return {"kind": "ended", "workload_id": event.workload_id}
+@members_of.register
+def _(event: workloads.WorkloadDenied) -> dict[str, Any]:
+    return _ended(event.workload_id, decider=event.gate == "queue" or event.rule == workloads.NODE_FAILURES)
 
 
-@members_of.register(workloads.WorkloadDeferredV1)
-@members_of.register(workloads.WorkloadDeferred)
-def _(event: workloads.WorkloadDeferredV1 | workloads.WorkloadDeferred) -> dict[str, Any]:
-    return {"kind": "deferred", "workload_id": event.workload_id, "reason": event.reason}
+@members_of.register
+def _(event: workloads.WorkloadExpired) -> dict[str, Any]:
+    return _ended(event.workload_id, decider=True)
+
+
+@members_of.register
+def _(event: workloads.WorkloadCancelled) -> dict[str, Any]:
+    return _ended(event.workload_id, decider=False)
+
+
+def _ended(workload_id: str, *, decider: bool) -> dict[str, Any]:
+    """Return the members of an end, with whether only a decider brings it about: outside of a batch nobody did."""
+    return {"kind": "ended", "workload_id": workload_id, "decider": decider}
+
+
+@members_of.register
+def _(event: workloads.WorkloadDeferredV1) -> dict[str, Any]:
+    told = {"reason": event.reason, "rule": event.reason, "retry_ms": None}
+    return {"kind": "deferred", "workload_id": event.workload_id, **told}
+
+
+@members_of.register
+def _(event: workloads.WorkloadDeferred) -> dict[str, Any]:
+    told = {"reason": event.reason, "rule": event.rule, "retry_ms": event.retry_ms}
+    return {"kind": "deferred", "workload_id": event.workload_id, **told}
 
 
 @members_of.register
@@ -220,6 +268,11 @@ def _(event: cacs.QuorumReached | cacs.QuorumFailed) -> dict[str, Any]:
 @members_of.register
 def _(event: executions.ExecutionReserved) -> dict[str, Any]:
     return {"kind": "reserved", "execution_id": event.execution_id, "until_ms": event.until_ms}
+
+
+@members_of.register
+def _(event: executions.ReleaseAwaited) -> dict[str, Any]:
+    return {"kind": "awaiting", "execution_id": event.execution_id}
 
 
 @members_of.register

@@ -12,7 +12,7 @@ Invariants:
 - Nothing here is state: it may be thrown away and begun anew with everybody ready, and the decisions are the same.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from domain.scheduling.classes import WorkClass
 from domain.scheduling.fairness import Order, Turn
@@ -29,27 +29,34 @@ class Line:
         opened: tells whether what they wait for may be there for the next of them.
         admits: for a line that waits for room, tells whether one node could let the next of them in.
         lent: whether it is something lent that they wait for: then what a tenant itself gives back may help it.
+        rule: what they are told who wait in it.
     """
 
-    __slots__ = ("admits", "aside", "called", "first", "lent", "level", "opened", "order", "seen")
+    __slots__ = ("absent", "admits", "aside", "called", "first", "lent", "level", "opened", "order", "rule", "seen")
 
     def __init__(
-        self, level: int, opened: Callable[["Line"], bool], *, lent: bool = False,
+        self, level: int, opened: Callable[["Line"], bool], *, rule: str, lent: bool = False,
         admits: Callable[[int], bool] | None = None,
     ) -> None:  # fmt: skip
         self.admits = admits
         self.called = 0  # the nodes for which it was called since it was cold: there is nothing on others
         self.level = level
+        self.rule = rule
         self.opened = opened
         self.order = Order()
         self.aside: dict[WorkClass, None] = {}
+        self.absent: dict[WorkClass, None] = {}  # who was told of this line and waits in another one
         self.lent = lent
         self.seen = (-1, -1)  # at which move of the state, and change of its order, `first` was worked out
         self.first: tuple[Turn, WorkClass] | None = None
 
+    def speaks(self) -> bool:
+        """Tell whether anybody waits in it, or was told of it."""
+        return bool(self.order.size or self.aside or self.absent)
+
 
 class Spot:
-    """Room of one size on the same nodes, and the lines of who looks for it."""
+    """Room of about one size on the same nodes, and the lines of who looks for it; `memory` is the least of them."""
 
     __slots__ = ("lines", "memory", "nodes", "slots")
 
@@ -72,6 +79,8 @@ class Queues:
         self.by_dao: dict[str, dict[WorkClass, None]] = {}
         self.guarding: dict[str, dict[WorkClass, None]] = {}
         self.untold: dict[WorkClass, None] = {}
+        self.proofs: dict[Line, None] = {}  # lines with somebody absent
+        self._in_turn: list[WorkClass] | None = None  # those who are not told yet, the last to come first
         self.tokens: dict[int, dict[WorkClass, None]] = {}
 
     def look_at(self, work: WorkClass) -> None:
@@ -85,6 +94,33 @@ class Queues:
         self.leave(work)
         ready.add(work)
 
+    def next_of(self, work: WorkClass) -> None:
+        """Take note that the head of a class is another."""
+        if work.order is not None:
+            work.order.changed(work)
+        if work in self.untold:
+            self._in_turn = None
+
+    def not_told(self, work: WorkClass) -> None:
+        """Note that a class is to be told why it waits."""
+        if work not in self.untold:
+            self.untold[work] = None
+            self._in_turn = None
+
+    def to_tell(self) -> Iterator[WorkClass]:
+        """Yield who is to be told why it waits, by arrival. Meanwhile they may be told, and others not be added."""
+        for line in [line for line in self.proofs if not line.absent or line.opened(line)]:
+            del self.proofs[line]
+            for work in list(line.absent):  # what they were told may be true no more
+                self.unproved(work)
+                self.not_told(work)
+        if self._in_turn is None:
+            self._in_turn = sorted(self.untold, key=lambda work: -work.head.arrived)
+        found = self._in_turn
+        while found and found[-1] not in self.untold:
+            found.pop()
+        return (work for work in reversed(found) if work in self.untold)
+
     def leave(self, work: WorkClass) -> None:
         """Take a class from wherever it stands."""
         if work.order is not None:
@@ -93,6 +129,9 @@ class Queues:
         if line is not None:
             line.aside.pop(work, None)
             work.line = None
+            if line.lent and not (work.proof is not None and work.proof.lent):
+                del work.account.borrowers[work]
+        self.unproved(work)
         if work.waits_for == NODES:
             self._unlist(self.by_dao, work.manners.dao, work)
             for dao in sorted(work.manners.guard or ()):
@@ -109,6 +148,8 @@ class Queues:
             self.tokens.setdefault(work.account.slot, {})[work] = None
             return
         work.line = line
+        if line.lent:
+            work.account.borrowers[work] = None
         if aside:
             line.aside[work] = None
         else:
@@ -117,6 +158,23 @@ class Queues:
             self.by_dao.setdefault(work.manners.dao, {})[work] = None
             for dao in sorted(work.manners.guard or ()):
                 self.guarding.setdefault(dao, {})[work] = None
+
+    def proved(self, work: WorkClass, line: Line) -> None:
+        """Note that what a class was told holds as long as a line is closed in which it doesn't wait."""
+        work.proof = line
+        if line.lent:
+            work.account.borrowers[work] = None
+        line.absent[work] = None
+        self.proofs[line] = None
+
+    def unproved(self, work: WorkClass) -> None:
+        """Note that no other line speaks for a class."""
+        proof = work.proof
+        if proof is not None:
+            proof.absent.pop(work, None)
+            work.proof = None
+            if proof.lent and not (work.line is not None and work.line.lent):
+                del work.account.borrowers[work]
 
     def call(self, line: Line) -> None:
         """Let a line be looked at, those who stand aside included."""
@@ -164,6 +222,15 @@ class Queues:
         for work in classes:
             if work.members:
                 self.look_at(work)
+
+    def sweep(self, accounts: Iterable[Account]) -> None:
+        """Forget the lines that speak for nobody."""
+        self.quota_lines = {key: line for key, line in self.quota_lines.items() if line.speaks()}
+        for account in accounts:
+            account.lines = {line: None for line in account.lines if line.speaks()}
+        for spot in self.spots.values():
+            spot.lines = {key: line for key, line in spot.lines.items() if line.speaks()}
+        self.spots = {key: spot for key, spot in self.spots.items() if spot.lines}
 
     def levels(self) -> list[int]:
         """Return the levels of which somebody has to be looked at."""

@@ -2,7 +2,7 @@
 
 Invariants:
 - Whatever a node that is lost still had is settled once, and its places come back by the events that settle it.
-- Waiting work is looked at again when a node becomes usable, not at every heartbeat.
+- Waiting work is looked at again when a node becomes usable or reports less load, not at every heartbeat.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from domain.nodes.events import NodeLost, NodeSuspected
 from domain.scheduling.desk import Desk
 from domain.scheduling.silence import Held, shows_shortage
-from domain.scheduling.tables import Live
+from domain.scheduling.tables import UNRELEASED, Live
 from domain.scheduling.views import View
 
 
@@ -46,10 +46,11 @@ def _when_telemetry(state: Desk, view: View) -> None:
     if facts is None:
         return  # a report of a node that the views before it do not know
     there = state.living.get(node, {})
-    known = [live.facts for live in there.values() if live.phase != "reserved"]
+    known = [live.facts for live in there.values() if live.phase not in UNRELEASED]
     held = Held(sum(one.slots for one in known), sum(one.bounds.memory_bytes for one in known))
     state.signs.reported(view, state.now_ms, facts, held, settled=state.gone.isdisjoint(there))
     state.renode(node)
+    state.report_load(node, view["load_percent_bucket"])
 
 
 def _when_lost(state: Desk, view: View) -> None:

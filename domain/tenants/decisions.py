@@ -1,7 +1,7 @@
 """What a tenant or scope may become: registration, endorsement, enrolment, policy."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from domain.canonical import canonical
 from domain.errors import ConflictError, NotAuthorisedError, RefusedError, UnknownError
@@ -9,11 +9,13 @@ from domain.hashing import sha256_hex
 from domain.policies.kinds import MAX_TENANT_RULES, Policy
 from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims, require_threshold
 from domain.tenants.events import (
+    HolderEnrolled,
     MonitorAppointed,
     MonitorKind,
     PolicyAdopted,
     PrincipalEnrolled,
     PrincipalRevoked,
+    ReaderEnrolled,
     ScopeRegistered,
     ScopeRegisteredBelow,
     TenantEndorsed,
@@ -96,13 +98,29 @@ def endorsement_claims(tenant: Tenant, credential_digest: str) -> dict[str, Any]
     }
 
 
-def enrol_principal(tenant: Tenant, enrolment: PrincipalEnrolled, signatures: Sequence[Signed]) -> PrincipalEnrolled:
+_EnrolmentT = TypeVar("_EnrolmentT", PrincipalEnrolled, HolderEnrolled, ReaderEnrolled)
+
+
+def enrol_principal(
+    tenant: Tenant, enrolment: _EnrolmentT, signatures: Sequence[Signed], *, acceptance: Signed | None = None
+) -> _EnrolmentT:
     """Enrol a key for one type of statement. One key, one purpose, for ever.
+
+    Args:
+        tenant: the tenant or scope.
+        enrolment: which key, for whom.
+        signatures: the admins' statements.
+        acceptance: what the key itself says, where the enrolment has that.
 
     Raises:
         ConflictError: when the key is enrolled already.
-        NotAuthorisedError: below the admins' threshold.
+        RefusedError: when it would never count, or is limited to jurisdictions where its log is no scope's.
+        NotAuthorisedError: below the admins' threshold, or when the key itself accepted something else.
     """
+    if isinstance(enrolment, ReaderEnrolled):
+        _require_sense(tenant, enrolment)
+    if isinstance(enrolment, HolderEnrolled):
+        _require_accepted(enrolment, acceptance)
     if enrolment.kid in tenant.principals or enrolment.kid in tenant.revoked:
         raise ConflictError("this key is enrolled already; one key has one purpose")
     require_threshold(
@@ -115,9 +133,32 @@ def enrol_principal(tenant: Tenant, enrolment: PrincipalEnrolled, signatures: Se
     return enrolment.model_copy(update={"statements": tuple(signed.token for signed in signatures)})
 
 
-def enrolment_claims(enrolment: PrincipalEnrolled) -> dict[str, Any]:
+def enrolment_claims(enrolment: PrincipalEnrolled | ReaderEnrolled) -> dict[str, Any]:
     """Return what admins say when they enrol a key."""
     return {"act": "enrol_principal", **enrolment.model_dump(mode="json", exclude={"statements"})}
+
+
+def holder_claims(enrolment: PrincipalEnrolled) -> dict[str, Any]:
+    """Return what a key says itself when it is enrolled: for whom, in which role, to sign what."""
+    told = enrolment.model_dump(mode="json", include={"kid", "public_key", "person", "role", "statement_type"})
+    return {"act": "accept_enrolment", **told}
+
+
+def _require_accepted(enrolment: HolderEnrolled, acceptance: Signed | None) -> None:
+    if acceptance is None or (acceptance.token, acceptance.kid, acceptance.typ) != (
+        enrolment.acceptance, enrolment.kid, enrolment.statement_type,
+    ):  # fmt: skip
+        raise NotAuthorisedError("the acceptance is not by the key that is enrolled, as what it signs from then on")
+    require_claims(acceptance, holder_claims(enrolment))
+
+
+def _require_sense(tenant: Tenant, enrolment: ReaderEnrolled) -> None:
+    if enrolment.until_ms is not None and enrolment.until_ms <= enrolment.from_ms:
+        raise RefusedError("the key would end before it begins to count")
+    if enrolment.jurisdictions and tenant.dao:
+        raise RefusedError("a tenant has one jurisdiction: only a scope's readers are limited to some")
+    if len(set(enrolment.jurisdictions)) != len(enrolment.jurisdictions):
+        raise RefusedError("a jurisdiction is named twice")
 
 
 def revoke_principal(tenant: Tenant, kid: str, reason: str, signatures: Sequence[Signed]) -> PrincipalRevoked:

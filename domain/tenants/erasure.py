@@ -4,7 +4,8 @@ Invariants:
 - Nobody but the tenant's own admins, at their threshold, orders an erasure or takes it back; the operator carries out.
 - Between order and destruction lies the cooling-off that the admins signed, at least a day; after it nothing is taken
   back, so what a destruction rests on does not change under it.
-- A fault that governance has still to decide holds an erasure up: its evidence would go.
+- A fault that governance has still to decide, or a dispute that resolvers have, holds an erasure up: its evidence would
+  go. What is disputed after the order is given holds nothing up.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,13 @@ COOLING_OFF_MS: Final = 7 * DAY_MS
 
 
 def order_erasure(
-    tenant: Tenant, cooling_off_ms: int, signatures: Sequence[Signed], *, holds: Sequence[str], now_ms: int
+    tenant: Tenant,
+    cooling_off_ms: int,
+    signatures: Sequence[Signed],
+    *,
+    holds: Sequence[str],
+    disputes: Sequence[str] = (),
+    now_ms: int,
 ) -> ErasureOrdered:
     """Order the destruction of a tenant's data keys.
 
@@ -30,11 +37,12 @@ def order_erasure(
         cooling_off_ms: how long the order may be taken back, 1 to 365 days.
         signatures: its admins' statements.
         holds: its workloads that wait for governance after a fault (domain.executions.holds).
+        disputes: those about its executions that may still be decided.
         now_ms: decision time.
 
     Raises:
         ConflictError: when it is ordered already.
-        RefusedError: for a scope, while a fault waits for a decision, or for another time.
+        RefusedError: for a scope, while a fault or dispute waits for a decision, or for another time.
         NotAuthorisedError: below the admins' threshold.
     """
     if not tenant.dao:
@@ -45,6 +53,7 @@ def order_erasure(
         raise RefusedError("the cooling-off is 1 to 365 days")
     if holds:
         raise RefusedError(f"{holds[0]} is held after a fault: authorise or refuse its retry first ({len(holds)} held)")
+    require_undisputed(disputes)
     require_threshold(
         signatures,
         tenant.principals,
@@ -106,6 +115,16 @@ def require_cooled_off(tenant: Tenant, now_ms: int) -> None:
         raise RefusedError(
             f"the order is cooling off until {rfc3339(tenant.erasure_not_before_ms)}; its admins may take it back"
         )
+
+
+def require_undisputed(disputes: Sequence[str]) -> None:
+    """Refuse to let evidence go that resolvers may still need.
+
+    Raises:
+        RefusedError: naming a dispute that may still be decided.
+    """
+    if disputes:
+        raise RefusedError(f"dispute {disputes[0]} is not decided yet ({len(disputes)} open): its evidence would go")
 
 
 def require_nothing_new(tenant: Tenant) -> None:

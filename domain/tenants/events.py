@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from domain.access.token_issuers import IssuerUrl, TokenIssuer
 from domain.identifiers import DaoName, Digest
 from domain.jurisdictions import Jurisdiction
 from domain.message import Event
@@ -15,6 +16,7 @@ StatementType = Literal["ledger-submission+jwt", "ledger-report+jwt", "ledger-go
 MonitorKind = Literal["treaty_monitor", "parent_dao"]
 ScopeKind = Literal["treaty", "jurisdiction"]
 CoolingOff = Annotated[int, Field(ge=DAY_MS, le=365 * DAY_MS)]
+IssuerDid = Annotated[str, Field(pattern=r"^did:[a-z0-9]{1,32}:[A-Za-z0-9._:%-]{1,256}$")]
 Threshold = Annotated[int, Field(ge=1, le=16)]
 Admins = Annotated[tuple[AdminKey, ...], Field(min_length=1, max_length=16)]
 
@@ -39,7 +41,11 @@ class ScopeRegistered(Event):
 
 
 class TenantRegistered(Event):
-    """A DAO in one jurisdiction begins. Its root of authority is the admin key set, with those keys' own acceptance."""
+    """A DAO in one jurisdiction begins. Its root of authority is the admin key set, with those keys' own acceptance.
+
+    `custody` is there where the tenant itself holds what opens its inputs and outputs: then release and output key are
+    its own, and the ledger has their public halves only. Without it the ledger holds both (`custody: operator`).
+    """
 
     TOPIC: ClassVar[str] = "tenant.registered.v1"
 
@@ -57,6 +63,15 @@ class TenantRegistered(Event):
     release_key: str
     output_key: str
     parent: str
+    custody: Literal["tenant"] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_custody(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what the first release did not have: its events keep their bytes."""
+        members: dict[str, Any] = handler(self)
+        if members.get("custody") is None:
+            members.pop("custody", None)
+        return members
 
 
 class TenantEndorsed(Event):
@@ -82,12 +97,82 @@ class PrincipalEnrolled(Event):
     statements: tuple[str, ...]
 
 
+class HolderEnrolled(PrincipalEnrolled):
+    """As `tenant.principal_enrolled.v1`, with the key's own acceptance: whoever holds it wanted to act for this log.
+
+    `acceptance` is a statement of the enrolled type by the key itself, naming the log as its audience. The admins'
+    statements cover it.
+    """
+
+    TOPIC: ClassVar[str] = "tenant.principal_enrolled.v3"
+
+    acceptance: Annotated[str, Field(min_length=5, max_length=4096)]
+
+
+class ReaderEnrolled(Event):
+    """A key may ask for tokens from this position on, and signs nothing else: for one person in one role.
+
+    `jurisdictions`: of whose tenants it may learn, where this is a scope's log; empty: of all. It counts from `from_ms`
+    until `until_ms`; None: until it is revoked.
+    """
+
+    TOPIC: ClassVar[str] = "tenant.principal_enrolled.v2"
+
+    kid: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    public_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    person: Word
+    role: Word
+    statement_type: Literal["ledger-assertion+jwt"]
+    jurisdictions: Annotated[tuple[Jurisdiction, ...], Field(max_length=64)]
+    from_ms: Annotated[int, Field(ge=0, le=MAX_INSTANT_MS)]
+    until_ms: Annotated[int, Field(ge=0, le=MAX_INSTANT_MS)] | None
+    statements: tuple[str, ...]
+
+
 class PrincipalRevoked(Event):
     """A key signs nothing more from this position on. It is never enrolled again."""
 
     TOPIC: ClassVar[str] = "tenant.principal_revoked.v1"
 
     kid: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    reason: Annotated[str, Field(max_length=200)]
+    statements: tuple[str, ...]
+
+
+class IssuerEnrolled(Event):
+    """A DID may issue credentials in this scope's name from this position on."""
+
+    TOPIC: ClassVar[str] = "scope.issuer_enrolled.v1"
+
+    did: IssuerDid
+    statements: tuple[str, ...]
+
+
+class IssuerRevoked(Event):
+    """A DID issues nothing more from this position on, and what it issued ends. It is never enrolled again."""
+
+    TOPIC: ClassVar[str] = "scope.issuer_revoked.v1"
+
+    did: IssuerDid
+    reason: Annotated[str, Field(max_length=200)]
+    statements: tuple[str, ...]
+
+
+class TokenIssuerAdmitted(Event):
+    """Tokens of an OpenID provider show who may read this log from this position on, in place of what was before."""
+
+    TOPIC: ClassVar[str] = "tenant.token_issuer_admitted.v1"
+
+    admitted: TokenIssuer
+    statements: tuple[str, ...]
+
+
+class TokenIssuerRevoked(Event):
+    """No token of an OpenID provider counts from this position on. Its keys are never admitted again."""
+
+    TOPIC: ClassVar[str] = "tenant.token_issuer_revoked.v1"
+
+    issuer: IssuerUrl
     reason: Annotated[str, Field(max_length=200)]
     statements: tuple[str, ...]
 

@@ -1,9 +1,10 @@
 """A tenant (or scope) as its own stream tells it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import singledispatch
-from typing import Any
+from typing import Any, Literal
 
+from domain.access.token_issuers import TokenIssuer, key_digest
 from domain.errors import RefusedError
 from domain.message import Event
 from domain.policies.kinds import Policy
@@ -12,14 +13,19 @@ from domain.statements import GOVERNANCE, Principal
 from domain.tenants.events import (
     ErasureOrdered,
     ErasureWithdrawn,
+    IssuerEnrolled,
+    IssuerRevoked,
     MonitorAppointed,
     PolicyAdopted,
     PrincipalEnrolled,
     PrincipalRevoked,
+    ReaderEnrolled,
     ScopeRegistered,
     ScopeRegisteredBelow,
     TenantEndorsed,
     TenantRegistered,
+    TokenIssuerAdmitted,
+    TokenIssuerRevoked,
 )
 
 
@@ -33,7 +39,11 @@ class Tenant:
         parent: origin of the scope above; empty for the root.
         quota: the newest grant of quotas; None while there is none.
         bandwidth: the newest grant of tokens; None while there is none.
+        custody: who holds what opens its inputs and outputs: operator, or the tenant itself.
         monitors: who was appointed to be told of faults.
+        token_issuers: what is admitted of OpenID providers, by issuer.
+        held_token_keys: digests of the keys that were ever admitted of those, by issuer.
+        former_token_keys: digests of the keys that were ever admitted of those that were revoked.
         erasure_not_before_ms: when its data keys may be destroyed; None while that is not ordered.
     """
 
@@ -53,7 +63,9 @@ class Tenant:
     attestation_key: str = ""
     release_key: str = ""
     output_key: str = ""
+    custody: Literal["operator", "tenant"] = "operator"
     issuers: tuple[str, ...] = ()
+    former_issuers: frozenset[str] = frozenset()
     revoked: frozenset[str] = frozenset()
     erasure_not_before_ms: int | None = None
     name: str = ""
@@ -62,6 +74,9 @@ class Tenant:
     quota: QuotaGranted | None = None
     bandwidth: BandwidthGranted | None = None
     monitors: tuple[str, ...] = ()
+    token_issuers: dict[str, TokenIssuer] = field(default_factory=dict)
+    held_token_keys: dict[str, frozenset[str]] = field(default_factory=dict)
+    former_token_keys: frozenset[str] = frozenset()
 
     @property
     def called(self) -> str:
@@ -96,6 +111,7 @@ def _(event: TenantRegistered, tenant: Tenant | None) -> Tenant:  # noqa: ARG001
         attestation_key=event.attestation_key,
         release_key=event.release_key,
         output_key=event.output_key,
+        custody=event.custody or "operator",
         parent=event.parent,
     )
 
@@ -131,11 +147,57 @@ def _(event: PrincipalEnrolled, tenant: Tenant | None) -> Tenant:
 
 
 @evolve.register
+def _(event: ReaderEnrolled, tenant: Tenant | None) -> Tenant:
+    known = tenant.principals if tenant else {}
+    enrolled = Principal(
+        event.kid, event.public_key, event.person, event.role, event.statement_type,
+        event.jurisdictions, event.from_ms, event.until_ms,
+    )  # fmt: skip
+    return _next(tenant, principals={**known, event.kid: enrolled})
+
+
+@evolve.register
 def _(event: PrincipalRevoked, tenant: Tenant | None) -> Tenant:
     known = tenant.principals if tenant else {}
     left = {kid: principal for kid, principal in known.items() if kid != event.kid}
     revoked = (tenant.revoked if tenant else frozenset()) | {event.kid}
     return _next(tenant, principals=left, revoked=revoked)
+
+
+@evolve.register
+def _(event: IssuerEnrolled, tenant: Tenant | None) -> Tenant:
+    return _next(tenant, issuers=(*(tenant.issuers if tenant else ()), event.did))
+
+
+@evolve.register
+def _(event: IssuerRevoked, tenant: Tenant | None) -> Tenant:
+    left = tuple(did for did in (tenant.issuers if tenant else ()) if did != event.did)
+    former = (tenant.former_issuers if tenant else frozenset()) | {event.did}
+    return _next(tenant, issuers=left, former_issuers=former)
+
+
+@evolve.register
+def _(event: TokenIssuerAdmitted, tenant: Tenant | None) -> Tenant:
+    known, held = (tenant.token_issuers, tenant.held_token_keys) if tenant else ({}, {})
+    issuer, keys = event.admitted.issuer, {key_digest(key) for key in event.admitted.keys}
+    return _next(
+        tenant,
+        token_issuers={**known, issuer: event.admitted},
+        held_token_keys={**held, issuer: held.get(issuer, frozenset()) | keys},
+    )
+
+
+@evolve.register
+def _(event: TokenIssuerRevoked, tenant: Tenant | None) -> Tenant:
+    known = tenant.token_issuers if tenant else {}
+    held = tenant.held_token_keys if tenant else {}
+    former = tenant.former_token_keys if tenant else frozenset()
+    return _next(
+        tenant,
+        token_issuers={issuer: admitted for issuer, admitted in known.items() if issuer != event.issuer},
+        held_token_keys={issuer: keys for issuer, keys in held.items() if issuer != event.issuer},
+        former_token_keys=former | held.get(event.issuer, frozenset()),
+    )
 
 
 @evolve.register

@@ -90,15 +90,23 @@ def verify_inclusion(leaf_hash: bytes, index: int, size: int, path: Sequence[byt
     Raises:
         VerificationError: when it does not, or the proof has another form.
     """
+    if root_from_inclusion(leaf_hash, index, size, path) != root:
+        raise VerificationError("the inclusion proof leads to another root")
+
+
+def root_from_inclusion(leaf_hash: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """Return the root to which an inclusion proof leads (RFC 9162 2.1.3.2), for who gets the root signed, not told.
+
+    Raises:
+        VerificationError: when the proof has not the form that its numbers imply.
+    """
     if not 0 <= index < size <= MAX_TREE_SIZE:
         raise VerificationError(f"leaf {index} is not in a tree of size {size}")
     inner = (index ^ (size - 1)).bit_length()
     border = (index >> inner).bit_count()
     _check_length(path, inner + border)
     _check_hashes((leaf_hash, *path))
-    node = _chain_right(_chain_inner(leaf_hash, path[:inner], index), path[inner:])
-    if node != root:
-        raise VerificationError("the inclusion proof leads to another root")
+    return _chain_right(_chain_inner(leaf_hash, path[:inner], index), path[inner:])
 
 
 def verify_consistency(old_size: int, new_size: int, path: Sequence[bytes], old_root: bytes, new_root: bytes) -> None:

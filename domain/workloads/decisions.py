@@ -11,7 +11,8 @@ from domain.canonical import canonical
 from domain.clauses.decisions import Clause, refusal
 from domain.errors import ConflictError, MalformedError, NotAuthorisedError, RefusedError
 from domain.hashing import sha256_hex
-from domain.identifiers import ClauseName, ResourceClass, parse_clause_id, stream_of
+from domain.identifiers import ClauseName, Digest, ResourceClass, parse_clause_id, stream_of
+from domain.malformed import malformed
 from domain.message import Event, Value
 from domain.payloads import StoredPayload
 from domain.policies.effective import effective_policy
@@ -38,7 +39,11 @@ MAX_WAIT_MS = 30 * DAY_MS
 
 
 class Request(Value):
-    """What a submission asks for: the statement's own members."""
+    """What a submission asks for: the statement's own members.
+
+    `output_key_digest` binds the key to which outputs are sealed: the enclave seals to no other, and its evidence
+    covers the submission. A tenant in its own custody always names it.
+    """
 
     workload: str
     clause_id: ClauseName
@@ -50,6 +55,7 @@ class Request(Value):
     inputs: Annotated[tuple[NamedInput, ...], Field(min_length=1, max_length=16)]
     not_after_ms: int
     slots: Annotated[int, Field(ge=1, le=4096)] = 1
+    output_key_digest: Digest | None = None
 
     @model_serializer(mode="wrap")
     def _without_one_slot(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -57,6 +63,8 @@ class Request(Value):
         members: dict[str, Any] = handler(self)
         if members.get("slots") == 1:
             del members["slots"]
+        if members.get("output_key_digest") is None:
+            members.pop("output_key_digest", None)
         return members
 
 
@@ -80,9 +88,7 @@ def read_request(signed: Signed) -> Request:
     try:
         request = Request.model_validate_json(canonical(members))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "top"
-        raise MalformedError(f"submission is malformed at {where}: {first['msg']}") from None
+        raise malformed("submission", error, "/submission") from None
     if not request.workload.startswith("wl-"):
         raise MalformedError("a workload id begins with wl-0x")
     stream_of(request.workload)
@@ -163,6 +169,8 @@ def accept_submission(
     request = read_request(signed)
     if not now_ms < request.not_after_ms <= now_ms + MAX_WAIT_MS:
         raise RefusedError("not_after_ms must lie in the future, at most 30 days ahead")
+    if tenant.custody == "tenant" and request.output_key_digest != sha256_hex(bytes.fromhex(tenant.output_key)):
+        raise RefusedError("a tenant in its own custody names the digest of its output key in every submission")
     return request, _submitted(tenant, request, signed, stored)
 
 

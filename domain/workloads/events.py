@@ -115,6 +115,13 @@ class WorkloadDenied(Decided):
     filtered: tuple[FilteredNodes, ...]
 
 
+NODE_FAILURES = "node_failures"
+"""The rule that denies after too many attempts that ended for a node's reason. Only a decider counts them.
+
+Earlier releases denied so; now the workload is held (`execution.faulted.v1`).
+"""
+
+
 class WorkloadDeferredV1(Decided):
     """As the first release wrote it: `no_node_now` was all there was to wait for."""
 
@@ -130,8 +137,9 @@ class WorkloadDeferredV1(Decided):
 
 
 class WorkloadDeferred(Decided):
-    """Not now, and what for. One event for the head of a class, and again only when the reason changes.
+    """Not now, and what for: one event for the head of a class, and again when what was told is over.
 
+    Told again is another reason or rule, and another instant when the one that was told has passed.
     `no_node_now` covers capacity and residents alike; `quota` names the limit that is full, `have` and `need` being the
     tenant's own; `bandwidth` the tokens, with the instant from which on they suffice.
 
@@ -171,8 +179,8 @@ class OverflowOffered(Decided):
     expires_ms: int
 
 
-class OverflowAccepted(Event):
-    """The pool's operator takes the offer, by its standing offer (`standing`) or by a statement."""
+class OverflowAcceptedV1(Event):
+    """As it was told before there were signed standing offers: the pool was taken to stand open."""
 
     TOPIC: ClassVar[str] = "workload.overflow_accepted.v1"
 
@@ -182,6 +190,27 @@ class OverflowAccepted(Event):
     offer_hash: Digest
     standing: bool
     statement: str | None
+
+
+class StandingOffer(Value):
+    """A pool operator's standing offer, as the platform log holds it; `statement` is H(its signed statement)."""
+
+    pool: Word
+    operator: Word
+    number: Annotated[int, Field(ge=0)]
+    statement: Digest
+
+
+class OverflowAccepted(Event):
+    """The operators of the pools take the offer, by the standing offers that are in force for the nodes."""
+
+    TOPIC: ClassVar[str] = "workload.overflow_accepted.v2"
+
+    workload_id: str
+    attempt: int
+    offer_id: OfferId
+    offer_hash: Digest
+    standing: Annotated[tuple[StandingOffer, ...], Field(min_length=1, max_length=16)]
 
 
 class OverflowClosed(Event):

@@ -16,11 +16,13 @@ from domain.hashing import sha256_hex
 from domain.identifiers import execution_id
 from domain.message import Recorded
 from domain.quotas.events import QuotaBorrowed
-from domain.workloads.events import OverflowAccepted, OverflowClosed, OverflowOffered
+from domain.workloads.events import OverflowAccepted, OverflowAcceptedV1, OverflowClosed, OverflowOffered
 from infrastructure.audit.known import Known, Workload
 
+Overflow = OverflowOffered | OverflowAccepted | OverflowAcceptedV1 | OverflowClosed
+
 LENDERS = "borrowings: what the scope above had idle is in other logs"
-POOLS = "offers to secondary nodes: nodes and their pools are in the platform log"
+POOLS = "offers to secondary nodes: nodes, their pools and standing offers are in the platform log"
 
 
 def borrow_stream(borrow_id: str) -> UUID:
@@ -35,9 +37,7 @@ def lent(known: Known, recorded: Recorded) -> None:
         raise VerificationError("quotas are lent by scopes, under each id once")
 
 
-def follow(
-    known: Known, workload: Workload, event: QuotaBorrowed | OverflowOffered | OverflowAccepted | OverflowClosed
-) -> None:
+def follow(known: Known, workload: Workload, event: QuotaBorrowed | Overflow) -> None:
     """Check one more event of these in a workload's stream, and fold it."""
     if isinstance(event, QuotaBorrowed):
         _borrowed(known, workload, event)
@@ -56,7 +56,7 @@ def _borrowed(known: Known, workload: Workload, event: QuotaBorrowed) -> None:
     known.elsewhere[LENDERS] += 1
 
 
-def _overflow(known: Known, workload: Workload, event: OverflowOffered | OverflowAccepted | OverflowClosed) -> None:
+def _overflow(known: Known, workload: Workload, event: Overflow) -> None:
     offered = workload.offer
     if isinstance(event, OverflowOffered):
         queued = workload.queued
@@ -67,7 +67,7 @@ def _overflow(known: Known, workload: Workload, event: OverflowOffered | Overflo
         return
     if offered is None or (offered.offer_id, offered.attempt) != (event.offer_id, event.attempt):
         raise VerificationError("there is no open offer of that id")
-    if isinstance(event, OverflowAccepted):
+    if isinstance(event, OverflowAccepted | OverflowAcceptedV1):
         if event.offer_hash != sha256_hex(canonical(offered.payload())):
             raise VerificationError("another offer was accepted than the one that was made")
         return

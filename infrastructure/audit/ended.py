@@ -4,15 +4,17 @@ Invariants:
 - A workload has ended when it was denied, cancelled or has expired, when its one CAC was judged, when a quorum was
   reached, or when governance refused the retry, and every execution that was placed for it was reset or abandoned.
   What is held after a fault has not ended.
-- After the end an execution's stream takes late reports, which are refused, its metering, and that notices of its fault
-  were delivered; nothing else comes. The ledger writes nothing else, so whatever else stands there was forged.
+- After the end an execution's stream takes late reports, which are refused, its metering, that a dispute is about it,
+  and notices; a CAC's that it was overturned; nothing else comes. The ledger writes nothing else, so whatever else
+  stands there was forged.
 - What refers to something that has ended is refused.
 """
 
 from collections.abc import Iterable
 from uuid import UUID
 
-from domain.cacs.events import CacIssued, CacRejected, QuorumReached, UsageMetered
+from domain.cacs.events import CacIssued, CacOverturned, CacRejected, QuorumReached, UsageMetered
+from domain.disputes.events import DisputeReferenced
 from domain.errors import VerificationError
 from domain.executions.events import (
     ExecutionAbandoned,
@@ -26,10 +28,9 @@ from domain.executions.events import (
 from domain.executions.reports import read_report
 from domain.identifiers import stream_of
 from domain.message import Event, Recorded
-from domain.statements import REPORT
 from domain.workloads.events import WorkloadCancelled, WorkloadDenied, WorkloadExpired, WorkloadSubmitted
-from infrastructure.audit import notices
-from infrastructure.audit.executions import REPORTS
+from infrastructure.audit import disputes, metered, notices
+from infrastructure.audit.executions import read_by_node
 from infrastructure.audit.known import Known, Workload
 from infrastructure.audit.opening import VERSION_BYTES
 
@@ -57,35 +58,45 @@ def follow(known: Known, recorded: Recorded) -> bool:
         raise VerificationError("a workload is submitted once")
     if isinstance(event, RetryAuthorized | RetryRefused):
         raise VerificationError("what comes of the fault was decided already")
+    if isinstance(event, CacOverturned):
+        disputes.overturn(known, event, recorded)
+        return True
     if node == _NO_NODE or not isinstance(event, _LATE):
         raise VerificationError(f"{event.TOPIC} after the end of its workload or execution")
+    _follow_late(known, recorded, event, node)
+    return True
+
+
+def _follow_late(known: Known, recorded: Recorded, event: Event, node: int) -> None:
+    """Check what may come after the end."""
     if isinstance(event, ReportRefused):
         _late(known, recorded, event, node)
+    if isinstance(event, DisputeReferenced):
+        disputes.refer(known, event, recorded)
+    if isinstance(event, UsageMetered):
+        metered.follow(known, event, recorded, None)
     notices.follow(known, recorded, None)
-    return True
 
 
 def _late(known: Known, recorded: Recorded, event: ReportRefused, node: int) -> None:
     """Check a report that came after the end: it is of that execution, by its node."""
-    signed = known.statements.by_itself(event.report, REPORT, recorded, whose=REPORTS)
+    name = next(name for name, number in known.nodes.items() if number == node)
+    signed = read_by_node(known, name, event, event.report, recorded)
     if read_report(signed).execution != event.execution_id:
         raise VerificationError("the report is of another execution")
-    name = next(name for name, number in known.nodes.items() if number == node)
-    if known.node_kids.setdefault(name, signed.kid) != signed.kid:
-        raise VerificationError("a node has two keys")
 
 
-_LATE = (ReportRefused, UsageMetered, NoticeRequested, NoticeDelivered)
+_LATE = (ReportRefused, UsageMetered, NoticeRequested, NoticeDelivered, DisputeReferenced)
 
-_ENDING = (
+_ENDING = frozenset({
     CacIssued, CacRejected, QuorumReached, WorkloadDenied, WorkloadCancelled, WorkloadExpired, RetryRefused,
     ExecutionAbandoned, RuntimeReset,
-)  # fmt: skip
+})  # fmt: skip
 
 
 def settle(known: Known, event: Event) -> None:
     """Let go of what an event has brought to its end."""
-    if not isinstance(event, _ENDING):
+    if type(event) not in _ENDING:
         return
     match event:
         case CacIssued() | CacRejected() if stream_of(event.workload_id) not in known.workloads:

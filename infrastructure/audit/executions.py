@@ -9,7 +9,12 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TypeVar
 
-from domain.attestation.appraise import Expected, appraise, platform_id
+from domain.attestation.appraise import Expected, appraise, binding_of, claim_checks, platform_id
+from domain.attestation.binding import report_data
+from domain.attestation.events import PlatformEvidenceAppraised
+from domain.attestation.trust_vector import Tier
+from domain.cacs.events import UsageMetered
+from domain.disputes.events import DisputeReferenced
 from domain.errors import VerificationError
 from domain.executions.decisions import challenge, faulted
 from domain.executions.events import (
@@ -24,7 +29,10 @@ from domain.executions.events import (
     InputsReleased,
     NoticeDelivered,
     NoticeRequested,
+    ReleaseAwaited,
+    ReleaseRefused,
     ReportRefused,
+    ReportsReceived,
     RetryAuthorized,
     RetryRefused,
     RuntimeReset,
@@ -36,7 +44,10 @@ from domain.executions.reports import (
     Report,
     ResetReport,
     StartedReport,
+    batched,
     bucket,
+    gone_while_waiting,
+    read_batch,
     read_report,
     refusal,
 )
@@ -44,20 +55,24 @@ from domain.executions.state import Execution
 from domain.executions.state import evolve as evolve_execution
 from domain.hashing import sha256_hex
 from domain.identifiers import execution_id
-from domain.message import Recorded
+from domain.message import Event, Recorded
 from domain.policies.facts import NodeFacts
+from domain.scheduling.ends import held_kind
 from domain.scheduling.state import NODE_REASONS
 from domain.statements import ENDORSEMENT, REPORT, Signed, require_claims
-from infrastructure.audit import notices, retries
-from infrastructure.audit.known import Attempt, Known
+from infrastructure.audit import disputes, metered, notices, platforms, releases, retries
+from infrastructure.audit.known import Attempt, Known, batched_report
 from infrastructure.audit.statements import GRACE_MS, instant_before
 from infrastructure.audit.workloads import next_attempt
 from infrastructure.keys.thumbprint import thumbprint
 
 REPORTS = "node reports: that their key is the node's is in the platform log"
+_BATCHES = "batches of node reports: one statement over the reports that it names"
 _REFERENCES = "affirmed appraisals: reference values of the runtime, and the node's machines, are in the platform log"
 _CERTIFIERS = "certificates of enclaves: the tenant's attestation key was not disclosed"
-_TAKEN_FROM_EVIDENCE = EvidenceReport.model_fields.keys() - {"kind", "execution", "seq", "prev"}
+_TAKEN_FROM_EVIDENCE = EvidenceReport.model_fields.keys() - {
+    "kind", "execution", "seq", "prev", "evidence_class", "evidence_format", "platform_evidence", "endorsements",
+}  # fmt: skip
 _ReportT = TypeVar("_ReportT", EvidenceReport, StartedReport, CompletedReport, FaultedReport, ResetReport)
 
 
@@ -104,18 +119,40 @@ def _check(known: Known, attempt: Attempt, recorded: Recorded) -> None:
             _require(again == event, "the challenge is not this execution's")
         case EvidenceAppraised():
             _appraised(known, attempt, event, recorded)
-        case EnclaveProvisioned():
-            _require(execution.status == "appraised", "the provisioning gate follows the appraisal")
-        case InputsReleased():
-            _released(known, execution, event)
+        case EnclaveProvisioned():  # evaluated again before the tenant's releaser is believed, and told if it fails
+            withdrawn = execution.status == "provisioned" and not event.passed
+            _require(execution.status == "appraised" or withdrawn, "the provisioning gate follows the appraisal")
+        case ReleaseAwaited() | ReleaseRefused() | InputsReleased():
+            releases.follow(known, execution, event, recorded)
         case ExecutionAbandoned():
             _require(execution.released is None, "what has its inputs is not abandoned")
-        case NoticeRequested() | NoticeDelivered():
-            notices.follow(known, recorded, execution)
+            _require((event.report is None) == (event.reason != "enclave_lost"), "an enclave is lost by a report")
+            refused = execution.declined is not None
+            _require(refused == (event.reason == "release_refused"), "a releaser's refusal ends just what it refused")
+            if event.report is not None:
+                gone = _reported(known, execution, event.report, recorded, FaultedReport)[1]
+                _require(gone_while_waiting(execution, gone), "the node does not say that it gave the execution up")
+        case DisputeReferenced() | NoticeRequested() | NoticeDelivered() | UsageMetered():
+            _of_what_ended(known, execution, event, recorded)
         case RetryAuthorized() | RetryRefused():
             retries.follow(known, attempt, event, recorded)
         case _:
             _check_report(known, execution, recorded)
+
+
+def _of_what_ended(
+    known: Known,
+    execution: Execution,
+    event: DisputeReferenced | NoticeRequested | NoticeDelivered | UsageMetered,
+    recorded: Recorded,
+) -> None:
+    """Check what is recorded of an execution beside its life: disputes, notices, usage."""
+    if isinstance(event, DisputeReferenced):
+        disputes.refer(known, event, recorded)
+    elif isinstance(event, UsageMetered):
+        metered.follow(known, event, recorded, execution)
+    else:
+        notices.follow(known, recorded, execution)
 
 
 def _check_report(known: Known, execution: Execution, recorded: Recorded) -> None:
@@ -130,10 +167,17 @@ def _check_report(known: Known, execution: Execution, recorded: Recorded) -> Non
         case ExecutionCompleted():
             said = _reported(known, execution, event.report, recorded, CompletedReport)[1]
             _require(_completed_as(event, said), "the end is not what its report says")
+        case ExecutionFaulted() if execution.status == "abandoned":
+            workload = known.workload(execution.reserved.workload_id, "ends of executions")
+            again = workload is None or workload.again is not None
+            _require(again and event.report is None, "what was abandoned has no fault but that it is not placed again")
+            after = {"node_lost"} if workload is None else {"node_lost", held_kind(workload.again_after)}
+            named = workload is None or event.kind in after  # releases' ends were called node_lost as well at first
+            _require(named, "a workload is held for another reason than its last attempt ended")
         case ExecutionFaulted() if event.report is not None:
             fault = _reported(known, execution, event.report, recorded, FaultedReport)[1]
-            again = faulted(fault, event.report)
-            _require(event in {again, _without_time(again)}, "the fault is not what its report says")
+            said_again = faulted(fault, event.report, event.received)
+            _require(event in {said_again, _without_time(said_again)}, "the fault is not what its report says")
 
 
 def _ended(known: Known, attempt: Attempt, recorded: Recorded) -> None:
@@ -142,7 +186,9 @@ def _ended(known: Known, attempt: Attempt, recorded: Recorded) -> None:
     if isinstance(event, ExecutionFaulted):
         attempt.fault = recorded
     # What faulted may be held for good, and has no CAC: what only that rests on is dropped, most of it in bytes.
-    attempt.execution = attempt.execution.changed(appraised=None, challenge=None, released=None, completed=None)
+    attempt.execution = attempt.execution.changed(
+        appraised=None, challenge=None, released=None, completed=None, declined=None
+    )
     attempt.entries.clear()
     workload = known.workload(reserved.workload_id, "ends of executions")
     if workload is None or workload.queued is None or workload.queued.attempt != reserved.attempt:
@@ -152,13 +198,47 @@ def _ended(known: Known, attempt: Attempt, recorded: Recorded) -> None:
     elif isinstance(event, ExecutionAbandoned) and event.reason in NODE_REASONS and not workload.held:
         queued = workload.queued
         workload.again = next_attempt(queued, queued.facts.bounds, queued.not_after_ms)
+        workload.again_after = event.reason
+
+
+def receive(known: Known, event: ReportsReceived, recorded: Recorded) -> None:
+    """Take in a batch's statement: by the one key that this node's reports are signed with.
+
+    Raises:
+        LedgerError: when it is not of its form, or not signed by that key.
+    """
+    signed = known.statements.by_itself(event.statement, REPORT, recorded, whose=REPORTS)
+    _require(known.node_kids.setdefault(event.node, signed.kid) == signed.kid, "a node has two keys")
+    _require(signed.jti == event.batch, "a batch's entry is not of the statement that it holds")
+    for digest in read_batch(signed).reports:
+        key = batched_report(recorded.leaf_index, event.node, digest)
+        known.once.claim(key, recorded.leaf_index, b"", "a report is named twice")
+    known.checked[_BATCHES] += 1
+
+
+def read_by_node(known: Known, node: str, event: Event, token: str, recorded: Recorded) -> Signed:
+    """Read a node's report: signed by the one key that its reports are signed with, by itself or in a batch.
+
+    Raises:
+        LedgerError: when it is not.
+    """
+    received: int | None = getattr(event, "received", None)
+    if received is None:
+        signed = known.statements.by_itself(token, REPORT, recorded, whose=REPORTS)
+    else:
+        kid = known.batch_key(received, node, sha256_hex(token.encode()))
+        signed = batched(token, kid or known.node_kids.get(node, ""))
+        otherwise = "the report was taken in entry {} already"
+        known.once.claim(b"reported\0" + signed.jti.encode(), recorded.leaf_index, b"", otherwise)
+        if kid is None:
+            return signed
+    _require(known.node_kids.setdefault(node, signed.kid) == signed.kid, "a node has two keys")
+    return signed
 
 
 def _read(known: Known, execution: Execution, token: str, recorded: Recorded) -> tuple[Signed, Report]:
-    """Read a report: signed by the one key that this node's reports are signed with."""
-    signed = known.statements.by_itself(token, REPORT, recorded, whose=REPORTS)
+    signed = read_by_node(known, execution.reserved.node, recorded.event, token, recorded)
     said = read_report(signed)
-    _require(known.node_kids.setdefault(execution.reserved.node, signed.kid) == signed.kid, "a node has two keys")
     _require(said.execution == execution.id, "the report is of another execution")
     return signed, said
 
@@ -203,20 +283,29 @@ def _appraised(known: Known, attempt: Attempt, event: EvidenceAppraised, recorde
         "execution_id": execution.id,
         "evidence": event.evidence,
         "evidence_digest": sha256_hex(event.evidence.encode()),
-        "platform_id": platform_id(signed.kid),
         "hpke_key_digest": sha256_hex(bytes.fromhex(said.hpke_key)),
     }
+    if isinstance(event, PlatformEvidenceAppraised):
+        _require(execution.challenge is not None, "the execution has no nonce")
+        platforms.require_named(event, said)
+        platforms.require_kept(known, event, execution.challenge.nonce if execution.challenge else "", recorded)
+        accepting = {Tier.AFFIRMING, Tier.WARNING}
+    else:
+        told |= {"platform_id": platform_id(signed.kid), "evidence_class": said.evidence_class}
+        accepting = {Tier.AFFIRMING}
     _require(all(getattr(event, name) == value for name, value in told.items()), "the evidence is not what it says")
-    _require((event.certificate is None) == (event.status != "affirming"), "a certificate follows an affirming verdict")
+    _require(event.accepted == (event.status in accepting), "a certificate follows an affirming verdict")
     if event.certificate is None:
         return
     another = "the enclave's key is another's"
     known.once.claim(b"enclave\0" + event.cac_key.encode(), recorded.leaf_index, execution.id.encode(), another)
-    attempt.bound = _appraise_again(known, execution, said, signed.kid, recorded)
+    attempt.bound = _appraise_again(known, execution, event, said, signed.kid, recorded)
     _certified(known, event, event.certificate, recorded)
 
 
-def _appraise_again(known: Known, execution: Execution, said: EvidenceReport, kid: str, recorded: Recorded) -> bool:
+def _appraise_again(
+    known: Known, execution: Execution, event: EvidenceAppraised, said: EvidenceReport, kid: str, recorded: Recorded
+) -> bool:
     """Repeat an affirming appraisal; runtime and machine are taken as said: reference values are not in the log.
 
     Returns:
@@ -230,7 +319,15 @@ def _appraise_again(known: Known, execution: Execution, said: EvidenceReport, ki
     expected = expected_of(known, execution, issued, workload.submitted.submission_digest)
     node = _node(reserved.node, platform_id(kid))
     expected = replace(expected, node=node, node_kid=kid, measurement=said.measurement)
-    reason = appraise(expected, said, instant_before(recorded.at_ms, issued.expires_ms))
+    at_ms = instant_before(recorded.at_ms, issued.expires_ms)
+    if isinstance(event, PlatformEvidenceAppraised):
+        bound = report_data(binding_of(expected, said.cac_key, said.hpke_kem_id, said.hpke_key)).hex()
+        checks = claim_checks(expected, said, bound, at_ms)
+        reason = next((text for holds, text in checks if not holds), None)
+        if workload.queued is not None:
+            platforms.repeat_execution(known, event, said, expected, workload.queued, recorded)
+    else:
+        reason = appraise(expected, said, at_ms)
     _require(reason is None, f"the evidence was affirmed, and {reason}")
     known.elsewhere[_REFERENCES] += 1
     return True
@@ -274,21 +371,6 @@ def _certified(known: Known, event: EvidenceAppraised, certificate: str, recorde
         public = bytes.fromhex(tenant.attestation_key)
         (signed,) = known.statements.by_keys([certificate], ENDORSEMENT, {thumbprint(public): public}, recorded)
     require_claims(signed, claims)
-
-
-def _released(known: Known, execution: Execution, event: InputsReleased) -> None:
-    appraised = execution.appraised
-    if execution.status != "provisioned" or appraised is None:
-        raise VerificationError("inputs were released that the gate had not let go")
-    told = (event.evidence_digest, event.nonce, event.hpke_key_digest)
-    _require(
-        told == (appraised.evidence_digest, appraised.nonce, appraised.hpke_key_digest),
-        "inputs were released to another enclave than was appraised",
-    )
-    workload = known.workload(execution.reserved.workload_id, "releases of inputs")
-    if workload is not None:
-        committed = tuple(item.commitment for item in workload.submitted.inputs)
-        _require(event.commitments == committed, "other inputs were released than were submitted")
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -17,6 +17,8 @@ from domain.platform.events import Genesis, LevelsAdopted, Ticked
 from domain.quotas.events import BandwidthGranted, QuotaGranted
 from domain.quotas.tree import Quotas
 from domain.statements import ENDORSEMENT, GOVERNANCE, Signed, require_claims, require_threshold
+from domain.subscriptions.decisions import subscribe, unsubscribe
+from domain.subscriptions.events import SubscriptionEnded, SubscriptionOpened
 from domain.tenants.decisions import (
     accept_registration,
     adopt_policy,
@@ -30,15 +32,21 @@ from domain.tenants.events import (
     DataKeyRotated,
     ErasureOrdered,
     ErasureWithdrawn,
+    HolderEnrolled,
+    IssuerEnrolled,
+    IssuerRevoked,
     KeyDisclosed,
     MonitorAppointed,
     PolicyAdopted,
     PrincipalEnrolled,
     PrincipalRevoked,
+    ReaderEnrolled,
     ScopeRegistered,
     ScopeRegisteredBelow,
     TenantEndorsed,
     TenantRegistered,
+    TokenIssuerAdmitted,
+    TokenIssuerRevoked,
 )
 from domain.tenants.grants import (
     Allowance,
@@ -48,16 +56,30 @@ from domain.tenants.grants import (
     next_quota,
     quota_claims,
 )
+from domain.tenants.issuers import enrol_issuer, revoke_issuer
 from domain.tenants.scopes import scope_claims
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
+from domain.tenants.token_issuers import admit_token_issuer, revoke_token_issuer
 from infrastructure.audit.known import Known
 from infrastructure.audit.statements import instant_before
+from infrastructure.keys.thumbprint import require_thumbprint
 
 ENDORSERS = "endorsements: the endorsers' keys are in the log of the scope above"
 GRANTERS = "grants of quotas and tokens: the granting admins' keys, and what else was granted, are in other logs"
 SCOPES = "endorsements of a scope: its endorsers' keys are in the log of the scope above"
+DISPUTED = "orders of erasure: whether the disputes that the log refers to were open is in the scopes' logs"
 OTHER_KEYS = "statements whose keys are enrolled in another log"
+
+_Authority = (
+    PrincipalEnrolled
+    | ReaderEnrolled
+    | PrincipalRevoked
+    | IssuerEnrolled
+    | IssuerRevoked
+    | TokenIssuerAdmitted
+    | TokenIssuerRevoked
+)
 
 
 def begin(known: Known, recorded: Recorded) -> None:
@@ -105,18 +127,17 @@ def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
     match event:
         case TenantEndorsed() | QuotaGranted() | BandwidthGranted():
             return _from_above(known, tenant, event, recorded)
-        case PrincipalEnrolled():
+        case _ if isinstance(event, _Authority):
+            accepted = _accepted(known, event, recorded) if isinstance(event, HolderEnrolled) else None
             signed = governed(known, tenant, event.statements, recorded)
-            again: Event = enrol_principal(tenant, event.model_copy(update={"statements": ()}), signed)
-        case PrincipalRevoked():
-            again = revoke_principal(
-                tenant, event.kid, event.reason, governed(known, tenant, event.statements, recorded)
-            )
+            again: Event = _authority(tenant, event, signed, accepted)
         case PolicyAdopted():
             again = adopt_policy(tenant, event.policy, governed(known, tenant, event.statements, recorded))
         case MonitorAppointed():
             signed = governed(known, tenant, event.statements, recorded)
             again = appoint_monitor(tenant, event.name, event.kind, signed)
+        case SubscriptionOpened() | SubscriptionEnded():
+            again = _subscribed(known, tenant, event, governed(known, tenant, event.statements, recorded))
         case ErasureOrdered():
             again = _ordered(known, tenant, event, recorded)
         case ErasureWithdrawn():
@@ -129,6 +150,55 @@ def _follows(known: Known, tenant: Tenant, recorded: Recorded) -> bool:
         case _:
             raise VerificationError(f"{event.TOPIC} has no place in the log's own stream")
     return again == event
+
+
+def _subscribed(
+    known: Known, tenant: Tenant, event: SubscriptionOpened | SubscriptionEnded, signed: Sequence[Signed]
+) -> Event:
+    """Decide again what is told to an address from here on, or no more."""
+    before, known.subscriptions = known.subscriptions, known.subscriptions.after(event)
+    if isinstance(event, SubscriptionEnded):
+        return unsubscribe(tenant, before, event.subscription_id, signed)
+    return subscribe(
+        tenant, before, event.wanted, after=event.after, commitment=event.commitment, address=event.address,
+        signatures=signed,
+    )  # fmt: skip
+
+
+def _authority(
+    tenant: Tenant,
+    event: _Authority,
+    signed: Sequence[Signed],
+    accepted: Signed | None,
+) -> Event:
+    """Decide again who may sign, read or issue from here on."""
+    match event:
+        case TokenIssuerAdmitted() | TokenIssuerRevoked():
+            return _shown_by(tenant, event, signed)
+        case PrincipalEnrolled():
+            return enrol_principal(tenant, event.model_copy(update={"statements": ()}), signed, acceptance=accepted)
+        case ReaderEnrolled():
+            return enrol_principal(tenant, event.model_copy(update={"statements": ()}), signed)
+        case PrincipalRevoked():
+            return revoke_principal(tenant, event.kid, event.reason, signed)
+        case IssuerEnrolled():
+            return enrol_issuer(tenant, event.did, signed)
+        case IssuerRevoked():
+            return revoke_issuer(tenant, event.did, event.reason, signed)
+
+
+def _shown_by(tenant: Tenant, event: TokenIssuerAdmitted | TokenIssuerRevoked, signed: Sequence[Signed]) -> Event:
+    """Decide again whose tokens show who may read."""
+    if isinstance(event, TokenIssuerAdmitted):
+        return admit_token_issuer(tenant, event.admitted, signed)
+    return revoke_token_issuer(tenant, event.issuer, event.reason, signed)
+
+
+def _accepted(known: Known, event: HolderEnrolled, recorded: Recorded) -> Signed:
+    """Verify what a key said itself when it was enrolled."""
+    require_thumbprint(event.kid, event.public_key)
+    keys = {event.kid: bytes.fromhex(event.public_key)}
+    return known.statements.by_signer(event.acceptance, event.statement_type, keys, recorded)
 
 
 def rotate(known: Known, event: KeyRotated, leaf_index: int) -> None:
@@ -161,6 +231,8 @@ def _ordered(known: Known, tenant: Tenant, event: ErasureOrdered, recorded: Reco
     held = [one.queued for one in known.workloads.values() if one.held and one.queued is not None]
     holds = [one.workload_id for one in held if (one.workload_id, one.attempt) not in decided]
     signed = governed(known, tenant, event.statements, recorded)
+    if known.disputed:
+        known.elsewhere[DISPUTED] += 1
     return order_erasure(tenant, event.cooling_off_ms, signed, holds=holds, now_ms=at_ms)
 
 

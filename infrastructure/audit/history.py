@@ -12,21 +12,49 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from domain.cacs.events import CacIssued, CacRejected, QuorumFailed, QuorumReached
+from domain.access.events import AccessSummarised, PrincipalRecognised
+from domain.attestation.events import CollateralSeen, NodeChallenged, NodeEvidenceAppraised, ResultKeyEnrolled
+from domain.cacs.events import CacIssued, CacOverturned, CacRejected, QuorumFailed, QuorumReached
 from domain.clauses.decisions import deprecation_claims, registration_claims
 from domain.clauses.events import ClauseDeprecated, ClauseRegistered
+from domain.disputes.events import (
+    DisputeAnswered,
+    DisputeEvidenceAttached,
+    DisputeOpened,
+    DisputeOverturned,
+    DisputeUpheld,
+    DisputeWithdrawn,
+)
 from domain.errors import VerificationError
-from domain.identifiers import DECIDER_STREAM, clause_stream, erasure_stream, node_stream, stream_of
+from domain.executions.events import ReportsReceived
+from domain.identifiers import (
+    stream_of,
+)
 from domain.logs.events import KeyRotated
 from domain.message import Event, Recorded
 from domain.nodes.events import NodeDrained, NodeEnrolled, NodeLost, NodeReturned, NodeSuspected, TelemetryReported
+from domain.payloads import StoredPayload
 from domain.platform.events import DecisionsMade, KeyDestroyed
+from domain.pools.events import OfferStood, OfferWithdrawn
 from domain.quotas.events import QuotaLent
 from domain.statements import GOVERNANCE, require_claims
-from domain.workloads.events import ClauseVerified, CredentialChecked
-from infrastructure.audit import borrowing, ended, executions, governance, nodes, results, workloads
+from domain.subscriptions.events import ResultDelivered, SubscriptionLapsed
+from infrastructure.audit import (
+    accesses,
+    borrowing,
+    deliveries,
+    disputes,
+    ended,
+    executions,
+    governance,
+    nodes,
+    offers,
+    results,
+    workloads,
+)
 from infrastructure.audit.compact import SALT_BYTES, CompactMap
 from infrastructure.audit.ended import ENDED_BYTES
+from infrastructure.audit.homes import fields_of, home_of
 from infrastructure.audit.journal import Journal, Position
 from infrastructure.audit.key_index import Disclosure
 from infrastructure.audit.known import Known, Workload
@@ -44,6 +72,7 @@ class HistoryAudit:
         generations: of the disclosed keys of a stream.
         journal: writes down what the audit must not forget, and has what an interrupted one wrote.
         disclosure: gives what the keys are that came along; None where they are not a bundle's.
+        payload: gives the plaintext of a stored payload of a stream; None where it did not come along.
     """
 
     def __init__(
@@ -52,6 +81,7 @@ class HistoryAudit:
         generations: Callable[[UUID], frozenset[int]],
         journal: Journal | None = None,
         disclosure: Callable[[], Disclosure] | None = None,
+        payload: Callable[[UUID, StoredPayload], bytes | None] | None = None,
     ) -> None:
         salt = journal.salt if journal else SystemEntropy().bytes(SALT_BYTES)
         ended = CompactMap(ENDED_BYTES, salt, journal.record_ended if journal else None)
@@ -60,6 +90,7 @@ class HistoryAudit:
             journal.load(places, ended)
         self._known = Known.of(origin, Order(generations, ended), Once(places), ended)
         self._known.disclosure = disclosure
+        self._known.payload = payload
         self.opened = 0
         self.unjudged = 0
         self.size = 0
@@ -100,6 +131,21 @@ class HistoryAudit:
             _check(known, recorded)
         except CONTENT_ERRORS as error:
             raise named(index, error, "a document or statement inside is not of its form") from None
+
+    def skip_to(self, index: int) -> None:
+        """Go on at a later leaf index: what lies between is of streams that this audit is not about.
+
+        Raises:
+            VerificationError: when it is not later.
+        """
+        if index < self.size:
+            raise VerificationError(f"entry {index}: entries are not in leaf order")
+        self.size = index
+
+    @property
+    def known(self) -> Known:
+        """Return what was folded."""
+        return self._known
 
     def finish(self) -> None:
         """Check what only the end tells: every generation of the data key is one that the log tells of.
@@ -186,7 +232,9 @@ def _check(known: Known, recorded: Recorded) -> None:
     if recorded.leaf_index == 0:
         governance.begin(known, recorded)
         return
-    stream = _home(known, event)
+    stream = home_of(known, event)
+    if isinstance(event, nodes.SIGNS_OF_LIFE) and nodes.as_before(known, event, recorded):
+        stream = recorded.stream_id
     if stream is not None and stream is not recorded.stream_id and stream != recorded.stream_id:
         raise VerificationError(f"{event.TOPIC} stands in another stream than its ids name")
     if ended.follow(known, recorded):
@@ -198,28 +246,42 @@ def _check(known: Known, recorded: Recorded) -> None:
 
 def _judge(known: Known, recorded: Recorded) -> None:
     event = recorded.event
-    match event:
-        case CacIssued() | CacRejected():
-            results.judge(known, recorded)
-        case QuorumReached() | QuorumFailed():
-            _settled(known, event, recorded)
-        case NodeEnrolled() | NodeDrained() | NodeReturned() | TelemetryReported() | NodeSuspected() | NodeLost():
-            nodes.follow(known, event, recorded)
-        case ClauseRegistered() | ClauseDeprecated():
-            _of_a_clause(known, event, recorded)
-        case KeyDestroyed() | DecisionsMade():
-            _of_the_cell(known, event, recorded)
-        case QuotaLent():
-            borrowing.lent(known, recorded)
-        case _ if recorded.stream_id == known.own_stream:
-            governance.govern(known, recorded)
-        case _ if "execution_id" in fields_of(type(event)):
-            executions.follow(known, recorded)
-        case _:
-            workloads.follow(known, recorded)
+    kind = type(event)
+    judge = _JUDGES.get(kind)
+    if judge is not None:
+        judge(known, event, recorded)
+    elif recorded.stream_id == known.own_stream:
+        governance.govern(known, recorded)
+    elif "execution_id" in fields_of(kind):
+        executions.follow(known, recorded)
+    else:
+        workloads.follow(known, recorded)
 
 
-def _of_the_cell(known: Known, event: KeyDestroyed | DecisionsMade, recorded: Recorded) -> None:
+def _by_itself(
+    known: Known,
+    event: KeyDestroyed
+    | DecisionsMade
+    | ReportsReceived
+    | OfferStood
+    | OfferWithdrawn
+    | AccessSummarised
+    | PrincipalRecognised,
+    recorded: Recorded,
+) -> None:
+    """Check what has a stream of its own."""
+    if isinstance(event, ReportsReceived):
+        executions.receive(known, event, recorded)
+        return
+    if isinstance(event, OfferStood | OfferWithdrawn):
+        offers.follow(known, event, recorded)
+        return
+    if isinstance(event, AccessSummarised):
+        accesses.follow(known, event, recorded)
+        return
+    if isinstance(event, PrincipalRecognised):
+        accesses.recognise(known, event, recorded)
+        return
     if isinstance(event, KeyDestroyed) and (not known.platform or recorded.version):
         raise VerificationError("the end of a tenant's keys is told in the platform log, once")
     if not known.platform:
@@ -228,53 +290,14 @@ def _of_the_cell(known: Known, event: KeyDestroyed | DecisionsMade, recorded: Re
         known.elsewhere["batches of decisions (audit conform decides them again)"] += 1
 
 
-@cache
-def fields_of(kind: type[Event]) -> frozenset[str]:
-    """Return the names of an event type's members."""
-    return frozenset(kind.model_fields)
-
-
-def _home(known: Known, event: Event) -> UUID | None:
-    """Return the stream that an event belongs to by its own ids; None for what carries none."""
-    if isinstance(event, CredentialChecked | ClauseVerified):
-        return None
-    home = _HOMES.get(type(event))
-    if home is not None:
-        return home(event)
-    name = _names_its_stream(type(event))
-    if name is not None:
-        return stream_of(getattr(event, name))
-    if known.own_stream is None:
-        raise VerificationError(f"{event.TOPIC} stands in another stream than the log's own")
-    return known.own_stream
-
-
-@cache
-def _names_its_stream(kind: type[Event]) -> str | None:
-    return next((name for name in ("execution_id", "workload_id") if name in fields_of(kind)), None)
-
-
-_HOMES: dict[type[Event], Callable[[Any], UUID]] = {
-    CacIssued: lambda event: stream_of(event.cac_id),
-    CacRejected: lambda event: stream_of(event.cac_id),
-    NodeEnrolled: lambda event: node_stream(event.facts.node),
-    **dict.fromkeys(
-        (NodeDrained, NodeReturned, TelemetryReported, NodeSuspected, NodeLost), lambda event: node_stream(event.node)
-    ),
-    KeyDestroyed: lambda event: erasure_stream(event.slot),
-    DecisionsMade: lambda _: DECIDER_STREAM,
-    QuotaLent: lambda event: borrowing.borrow_stream(event.borrow_id),
-    ClauseRegistered: lambda event: clause_stream(event.metadata.clause_id),
-    ClauseDeprecated: lambda event: clause_stream(event.clause_id),
-}
-
-
 def _settled(known: Known, event: QuorumReached | QuorumFailed, recorded: Recorded) -> None:
     workload = known.workloads.get(recorded.stream_id)
     if workload is None:
         raise VerificationError("a workload's stream begins with its submission")
     if isinstance(event, QuorumReached):
         results.agree(known, workload, event)
+    else:
+        results.disagree(known, workload, event)
 
 
 def _of_a_clause(known: Known, event: ClauseRegistered | ClauseDeprecated, recorded: Recorded) -> None:
@@ -313,3 +336,33 @@ def _workload_of(known: Known, event: Event) -> Workload | None:
         attempt = known.attempts.get(stream_of(getattr(event, "execution_id", "")))
         name = None if attempt is None else attempt.execution.reserved.workload_id
     return None if name is None else known.workloads.get(stream_of(name))
+
+
+_JUDGES: dict[type[Event], Callable[[Known, Any, Recorded], None]] = {
+    **dict.fromkeys((CacIssued, CacRejected, CacOverturned), lambda known, _, recorded: results.judge(known, recorded)),
+    **dict.fromkeys((QuorumReached, QuorumFailed), _settled),
+    **dict.fromkeys(
+        (NodeEnrolled, NodeDrained, NodeReturned, TelemetryReported, NodeSuspected, NodeLost), nodes.follow
+    ),
+    **dict.fromkeys((NodeChallenged, NodeEvidenceAppraised, ResultKeyEnrolled, CollateralSeen), nodes.attest),
+    **dict.fromkeys((ClauseRegistered, ClauseDeprecated), _of_a_clause),
+    **dict.fromkeys(
+        (
+            KeyDestroyed,
+            DecisionsMade,
+            ReportsReceived,
+            OfferStood,
+            OfferWithdrawn,
+            AccessSummarised,
+            PrincipalRecognised,
+        ),
+        _by_itself,
+    ),
+    **dict.fromkeys(
+        (DisputeOpened, DisputeAnswered, DisputeEvidenceAttached, DisputeUpheld, DisputeOverturned, DisputeWithdrawn),
+        disputes.follow,
+    ),
+    **dict.fromkeys((ResultDelivered, SubscriptionLapsed), deliveries.follow),
+    QuotaLent: lambda known, _, recorded: borrowing.lent(known, recorded),
+}
+"""Who checks an event; what has nobody here is of the log's own stream, of an execution or of a workload."""

@@ -48,11 +48,13 @@ class KeyIndex(Closing):
 
     def _first_of_each_prefix(self) -> "array[int]":
         """Return where the tags of each 16-bit prefix begin: tags are HMACs, so few are left to search."""
-        firsts, at = array("Q", [0]), 0
-        for prefix in range(1 << 8 * _PREFIX_BYTES):
-            while at < self._count and int.from_bytes(self._tag(at)[:_PREFIX_BYTES]) == prefix:
-                at += 1
-            firsts.append(at)
+        firsts = array("Q", [0])
+        for at in range(self._count):
+            prefix = int.from_bytes(self._index[at * _ENTRY_BYTES : at * _ENTRY_BYTES + _PREFIX_BYTES])
+            while len(firsts) <= prefix:
+                firsts.append(at)
+        while len(firsts) <= 1 << 8 * _PREFIX_BYTES:
+            firsts.append(self._count)
         return firsts
 
     def get(self, tag: bytes) -> StreamKey | None:

@@ -10,15 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from domain.attestation.events import NodeChallenged, NodeEvidenceAppraised
+from domain.disputes.state import Dispute
 from domain.errors import VerificationError
 from domain.executions.state import Execution
-from domain.identifiers import stream_of
+from domain.identifiers import node_stream, stream_of
 from domain.logs.events import KeyRotated
 from domain.message import Recorded
 from domain.nodes.events import TelemetryReported
+from domain.payloads import StoredPayload
 from domain.policies.effective import effective_policy
 from domain.policies.kinds import Policy, Rule
+from domain.pools.events import OfferStood
 from domain.statements import Signed
+from domain.subscriptions.decisions import Subscriptions
 from domain.tenants.state import Tenant
 from domain.workloads.decisions import Request
 from domain.workloads.events import (
@@ -40,13 +45,19 @@ from infrastructure.audit.statements import Statements
 _REMEMBERED_POLICIES = 256
 
 
+def batched_report(received: int, node: str, digest: str) -> bytes:
+    """Return the key of a report that the batch in an entry names."""
+    return b"batched\0" + received.to_bytes(8) + bytes.fromhex(digest) + node.encode()
+
+
 @dataclass
 class Workload:
     """A workload: what was asked for, what was checked, the newest queueing, and where its attempts were placed.
 
+    `diverged` are the attempts whose enclaves gave different results.
     `over` says that nothing more will run for it. `again` is how the next attempt must be queued, once an authorisation
-    or a node's failure allows one. `offer` is the one
-    to secondary nodes that is open; `borrowed` the last attempt that borrowed.
+    or a node's failure allows one, and `again_after` for which reason its last attempt was abandoned. `offer` is the
+    one to secondary nodes that is open; `borrowed` the last attempt that borrowed.
     """
 
     submitted: WorkloadSubmitted
@@ -59,9 +70,11 @@ class Workload:
     held: bool = False
     over: bool = False
     again: WorkloadQueued | None = None
+    again_after: str = ""
     offer: OverflowOffered | None = None
     borrowed: int = 0
     places: dict[str, tuple[WorkloadPlaced, Place]] = field(default_factory=dict)
+    diverged: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -91,7 +104,8 @@ class Known:
 
     `workloads` and `attempts` hold what has not come to its end (infrastructure.audit.ended); `order` tells what is
     disclosed, `disclosure` with which keys; `once` and `ended` remember of everything else what later entries are held
-    against.
+    against. `apart` are the nodes whose telemetry has a stream of its own, `recognised` the pseudonyms of whom somebody
+    else's tokens showed.
     """
 
     origin: str
@@ -113,6 +127,19 @@ class Known:
     disclosure: Callable[[], Disclosure] | None = None
     node_kids: dict[str, str] = field(default_factory=dict)
     telemetry: dict[str, TelemetryReported] = field(default_factory=dict)
+    apart: set[str] = field(default_factory=set)
+    recognised: set[str] = field(default_factory=set)
+    result_key: tuple[str, bytes] | None = None
+    result_kids: set[str] = field(default_factory=set)
+    challenges: dict[tuple[str, str], NodeChallenged] = field(default_factory=dict)
+    offers: dict[tuple[str, str], OfferStood] = field(default_factory=dict)
+    disputes: dict[UUID, Dispute] = field(default_factory=dict)
+    disputed: bool = False
+    subscriptions: Subscriptions = field(default_factory=Subscriptions.none)
+    delivered: dict[str, int] = field(default_factory=dict)
+    proofs: dict[str, list[NodeEvidenceAppraised]] = field(default_factory=dict)
+    collateral: dict[str, int] = field(default_factory=dict)
+    payload: Callable[[UUID, StoredPayload], bytes | None] | None = None
     sealed: int = 0
     _policy_digests: dict[tuple[int, tuple[Rule, ...]], str | None] = field(default_factory=dict)
     checked: Counter[str] = field(default_factory=Counter)
@@ -171,6 +198,29 @@ class Known:
         if found is None:
             self._lacking(stream_of(cac_id), f"{what}: a CAC's stream was not disclosed", "its CAC")
         return found
+
+    def batch_key(self, received: int, node: str, digest: str) -> str | None:
+        """Return the key that signed the batch in which a node's report came, or None where it was not disclosed.
+
+        Args:
+            received: leaf index of the batch's entry, as the report's event has it.
+            node: whose report it is.
+            digest: of the report.
+
+        Raises:
+            VerificationError: when that entry names no such report.
+        """
+        if self.once.holder(batched_report(received, node, digest)) == received:
+            return self.node_kids[node]
+        self._lacking(None, "reports in batches: the batch's entry was not disclosed", "the batch that names a report")
+        return None
+
+    def node_kid(self, node: str, what: str) -> str | None:
+        """Return the thumbprint of a node's key, or None where its stream was not disclosed. As for `tenant`."""
+        if node in self.node_kids and self._complete(node_stream(node)):
+            return self.node_kids[node]
+        self._lacking(node_stream(node), f"{what}: the node's stream was not disclosed", "its node's enrolment")
+        return None
 
     def policy_digest(self, queued: WorkloadQueued, version: int) -> str | None:
         """Return the digest of `effective`."""

@@ -26,12 +26,15 @@ from infrastructure.audit.opening import opened_entries
 from infrastructure.keys.stream_keys import StreamKey
 from infrastructure.ledger import Ledger
 from infrastructure.tlog.reader import read_checkpoint, read_entries
-from projections import audit_trail, directory, isolation, usage, waiting
+from projections import audit_trail, directory, disputes, involved, isolation, results, usage, waiting
 
 PROJECTIONS = {
     audit_trail.NAME: audit_trail.project,
     directory.NAME: directory.project,
+    disputes.NAME: disputes.project,
+    involved.NAME: involved.project,
     isolation.NAME: isolation.project,
+    results.NAME: results.project,
     usage.NAME: usage.project,
     waiting.NAME: waiting.project,
 }

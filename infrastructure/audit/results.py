@@ -11,17 +11,19 @@ from typing import Any
 
 from domain.attestation.binding import Binding, report_data
 from domain.cacs.document import CacRecord, bound_report_data, draft_document
-from domain.cacs.events import CacIssued, CacRejected, QuorumReached
+from domain.cacs.events import CacIssued, CacOverturned, CacRejected, QuorumFailed, QuorumReached
 from domain.cacs.gate import RUN_MEMBERS
+from domain.cacs.quorum import differing
 from domain.canonical import canonical, same_json
 from domain.errors import VerificationError
-from domain.executions.events import EvidenceAppraised, ExecutionCompleted, ExecutionReserved, InputsReleased
+from domain.executions.events import ExecutionCompleted, ExecutionReserved, InputsReleased
 from domain.hashing import sha256_hex
 from domain.identifiers import parse_clause_id, stream_of
 from domain.message import Recorded
 from domain.policies.facts import WorkloadFacts
 from domain.statements import ENDORSEMENT
 from domain.workloads.events import WorkloadQueued
+from infrastructure.audit import disputes
 from infrastructure.audit.executions import expected_of
 from infrastructure.audit.known import Attempt, Known, Result, Workload
 from infrastructure.credentials.data_integrity import check_proof
@@ -35,8 +37,11 @@ _ALONE = "CACs by themselves only (proof, certificate, report_data): their execu
 
 
 def judge(known: Known, recorded: Recorded) -> None:
-    """Check the verdict on one execution's result."""
+    """Check the verdict on one execution's result, or that it was overturned."""
     event = recorded.event
+    if isinstance(event, CacOverturned):
+        disputes.overturn(known, event, recorded)
+        return
     if not isinstance(event, CacIssued | CacRejected):
         raise VerificationError("this has no place in the stream of a CAC")
     if recorded.version != 0:
@@ -46,6 +51,7 @@ def judge(known: Known, recorded: Recorded) -> None:
     if attempt is not None:
         _require_reserved(attempt, event)
     if isinstance(event, CacRejected):
+        known.once.claim(b"rejected\0" + event.cac_id.encode(), recorded.leaf_index, b"", _ONE)
         return
     document = event.document
     if parse_clause_id(document["clause_id"]).draft:
@@ -70,6 +76,31 @@ def agree(known: Known, workload: Workload, event: QuorumReached) -> None:
         result = known.result(cac_id, "quorums")
         if result is not None and (result.outcome, result.commitments) != (event.outcome, (event.output_commitment,)):
             raise VerificationError("the CACs of the quorum do not say the same")
+
+
+def disagree(known: Known, workload: Workload, event: QuorumFailed) -> None:
+    """Check a divergence: the CACs of the attempt's enclaves, issued here, differ, and those differ that it names."""
+    places = [place for placed, place in workload.places.values() if placed.attempt == event.attempt]
+    if tuple(place.cac_id for place in places) != event.cacs:
+        raise VerificationError("the quorum is not over the enclaves of its attempt")
+    if (event.results is None) != (event.differing is None) or (event.results and event.reason != "divergence"):
+        raise VerificationError("a quorum that failed tells of results that did not diverge, or not who differs")
+    if event.reason != "divergence":
+        return
+    workload.diverged.add(event.attempt)
+    told = event.results or ()
+    if told and [(one.execution_id, one.cac_id) for one in told] != [(p.execution_id, p.cac_id) for p in places]:
+        raise VerificationError("the results are not those of the attempt's enclaves")
+    if told and (event.differing == () or event.differing != differing(told)):
+        raise VerificationError("the executions that differ are not those that the quorum names")
+    issued = [known.result(cac_id, "quorums") for cac_id in event.cacs]
+    given = [None if one is None else (one.outcome, one.commitments) for one in issued]
+    if any(
+        found not in {None, (one.outcome, (one.output_commitment,))} for found, one in zip(given, told, strict=False)
+    ):
+        raise VerificationError("the results are not what the CACs say")
+    if None not in given and len(set(given)) == 1:
+        raise VerificationError("the CACs of the quorum do not differ")
 
 
 def _require_reserved(attempt: Attempt, event: CacIssued | CacRejected) -> None:
@@ -115,7 +146,7 @@ def _record(known: Known, attempt: Attempt, document: Mapping[str, Any]) -> tupl
         queued=queued,
         appraised=appraised,
         released=released,
-        evidence_entry=attempt.entries[EvidenceAppraised.TOPIC],
+        evidence_entry=attempt.entries[appraised.TOPIC],
         release_entry=attempt.entries[InputsReleased.TOPIC],
     )
     return record, completed

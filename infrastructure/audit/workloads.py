@@ -26,6 +26,7 @@ from domain.workloads.events import (
     ClauseVerified,
     CredentialChecked,
     OverflowAccepted,
+    OverflowAcceptedV1,
     OverflowClosed,
     OverflowOffered,
     WorkloadCancelled,
@@ -68,7 +69,7 @@ def follow(known: Known, recorded: Recorded) -> None:
             _require_waiting(workload, event.attempt)
         case WorkloadPlaced():
             _placed(known, workload, event)
-        case QuotaBorrowed() | OverflowOffered() | OverflowAccepted() | OverflowClosed():
+        case QuotaBorrowed() | OverflowOffered() | OverflowAccepted() | OverflowAcceptedV1() | OverflowClosed():
             borrowing.follow(known, workload, event)
         case WorkloadCancelled() | WorkloadDenied() | WorkloadExpired():
             _over(known, workload, event, recorded)

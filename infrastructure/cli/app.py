@@ -14,46 +14,75 @@ import typer.exceptions
 
 from infrastructure.cli import app_consistency, app_govern, app_keys, app_operate, app_scopes
 from infrastructure.cli.app_anchor import anchor_app, trust_app
+from infrastructure.cli.app_attestation import attestation_app
 from infrastructure.cli.app_audit import audit_app
+from infrastructure.cli.app_backup import backup, migrate, restore, upgrade
+from infrastructure.cli.app_cac import cac_app
+from infrastructure.cli.app_config import config_app, take_config
+from infrastructure.cli.app_credentials import credential_app
+from infrastructure.cli.app_disputes import dispute_app
 from infrastructure.cli.app_feed import feed, projections_app
 from infrastructure.cli.app_log import log_app
 from infrastructure.cli.app_notices import notices_app
+from infrastructure.cli.app_offers import offer_app
+from infrastructure.cli.app_principals import principal_app
+from infrastructure.cli.app_release import release_app
+from infrastructure.cli.app_serve import node_machine, node_run, serve
 from infrastructure.cli.app_simulate import simulate
+from infrastructure.cli.app_subscriptions import cacs_app
+from infrastructure.cli.app_usage import usage_app
 from infrastructure.cli.app_witness import witness_app
 from infrastructure.cli.options import group
 
 app = group("Event-sourced, verifiable ledger for secure multitenancy in trusted execution environments.")
+app.callback()(take_config)
 app.command("init")(app_govern.init)
 app.add_typer(app_keys.key_app, name="key")
 app.add_typer(app_keys.tenant_app, name="tenant")
+app.add_typer(principal_app, name="principal")
 app.add_typer(app_govern.clause_app, name="clause")
 app.add_typer(app_govern.policy_app, name="policy")
+app_govern.node_app.command("run")(node_run)
+app_govern.node_app.command("machine")(node_machine)
 app.add_typer(app_govern.node_app, name="node")
+app.add_typer(offer_app, name="offer")
 app.add_typer(app_scopes.scope_app, name="scope")
 app.add_typer(app_scopes.monitor_app, name="monitor")
 app.add_typer(app_scopes.levels_app, name="levels")
 app.add_typer(app_scopes.quota_app, name="quota")
 app.add_typer(app_scopes.token_app, name="token")
 app.command("quotas")(app_scopes.quotas)
-app.command("usage")(app_scopes.usage)
+app.add_typer(usage_app, name="usage")
 app.command("submit")(app_operate.submit)
 app.command("work")(app_operate.work)
 app.command("decide")(app_operate.decide)
 app.command("cancel")(app_operate.cancel)
 app.command("queue")(app_operate.queue)
+app.command("nodes")(app_operate.nodes)
 app.command("why")(app_operate.why)
 app.add_typer(app_operate.retry_app, name="retry")
-app.add_typer(app_operate.cac_app, name="cac")
+app.add_typer(cac_app, name="cac")
+app.add_typer(cacs_app, name="cacs")
+app.add_typer(dispute_app, name="dispute")
 app.add_typer(notices_app, name="notices")
 app.command("feed")(feed)
 app.add_typer(projections_app, name="projections")
 audit_app.command("consistency")(app_consistency.audit_consistency)
 audit_app.command("fsck")(app_consistency.audit_fsck)
 app.add_typer(audit_app, name="audit")
+app.add_typer(attestation_app, name="attestation")
+app.add_typer(credential_app, name="credential")
 app.add_typer(anchor_app, name="anchor")
 app.add_typer(trust_app, name="trust")
 app.add_typer(log_app, name="log")
 app.add_typer(witness_app, name="witness")
+app.add_typer(release_app, name="release")
+app.command("serve")(serve)
+app.add_typer(config_app, name="config")
+app.command("backup")(backup)
+app.command("restore")(restore)
+app.command("migrate")(migrate)
+app.command("upgrade")(upgrade)
 app.command("simulate")(simulate)
 app.command("demo")(app_operate.demo)
 

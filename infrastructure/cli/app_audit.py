@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from infrastructure.cli.app_anchor import RoundsRange, rounds_range
-from infrastructure.cli.options import DEFAULT_DATA_DIR, DataDir, Json, group, instant
+from infrastructure.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Keys, Place, group, instant, placed
 
 audit_app = group("Export, verify and replay histories.")
 
@@ -17,20 +17,34 @@ PolicyFile = Annotated[
 
 
 @audit_app.command("export")
+@placed
 def audit_export(
     tenant: Annotated[str, typer.Option("--tenant", help="Tenant (DAO/JUR or id), `platform` or `root`.")],
     out: Annotated[Path, typer.Option("--out", help="Directory that is missing or empty.")],
     with_keys: Annotated[
-        str | None, typer.Option("--with-keys", help="Disclose keys: all, or streams separated by commas.")
+        str | None,
+        typer.Option(
+            "--with-keys", help="Disclose keys: all, streams separated by commas, or public (platform: clauses, nodes)."
+        ),
     ] = None,
     rounds: RoundsRange = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-    as_json: Json = False,
+    key: Keys = None,
+    *,
+    place: Place,
 ) -> None:
-    """Export a log as a C2SP tile log that outsiders can verify, with the openings of the anchor log's rounds."""
-    from infrastructure.cli import auditing
+    """Export a log as a C2SP tile log that outsiders can verify, with the openings of the anchor log's rounds.
 
-    auditing.export(data_dir, tenant, out, with_keys, rounds_range(rounds), as_json=as_json)
+    At a server (--server, --profile) --key is an admin's or auditor's of that log, and what comes is verified at once.
+    """
+    from infrastructure.cli import auditing, remoting_audit
+
+    at = place.there()
+    if at is None:
+        auditing.export(place.data_dir, tenant, out, with_keys, rounds_range(rounds), as_json=place.as_json)
+        return
+    if rounds is not None or with_keys not in {None, "all", "public"}:
+        raise typer.BadParameter("a server exports all rounds, and the keys of all or of public streams")
+    remoting_audit.export(at, tenant, out, with_keys, key or [], as_json=place.as_json)
 
 
 @audit_app.command("verify")

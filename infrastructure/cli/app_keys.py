@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from infrastructure.cli.app_govern import key_app, tenant_app
-from infrastructure.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Keys, Tenant
+from infrastructure.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Keys, Place, Tenant, placed
 
 __all__ = ["key_app", "tenant_app"]
 
@@ -44,24 +44,40 @@ def key_destroy(
 
 
 @tenant_app.command("order-erasure")
+@placed
 def tenant_order_erasure(
     tenant: Tenant,
     key: Keys = None,
     cooling_off_days: Annotated[int, typer.Option("--cooling-off-days", min=1, max=365, help="Time to think.")] = 7,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-    as_json: Json = False,
+    *,
+    place: Place,
 ) -> None:
     """Order that a tenant's data keys be destroyed, by its admins. From now on it takes no new work."""
-    from infrastructure.cli import keys
+    from infrastructure.cli import keys, remoting
 
-    keys.order_erasure(data_dir, tenant, key or [], cooling_off_days, as_json=as_json)
+    at = place.there()
+    if at is not None:
+        claims = {"act": "order_erasure", "cooling_off_ms": cooling_off_days * 86_400_000}
+        lines = [f"the erasure of {tenant} is ordered; it cools off for {cooling_off_days} days"]
+        remoting.act(at, "/v1/erasures", claims, key or [], tenant, lines, as_json=place.as_json)
+        return
+    keys.order_erasure(place.data_dir, tenant, key or [], cooling_off_days, as_json=place.as_json)
 
 
 @tenant_app.command("withdraw-erasure")
+@placed
 def tenant_withdraw_erasure(
-    tenant: Tenant, key: Keys = None, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False
+    tenant: Tenant,
+    key: Keys = None,
+    *,
+    place: Place,
 ) -> None:
     """Take an order of erasure back while it cools off, by the tenant's admins."""
-    from infrastructure.cli import keys
+    from infrastructure.cli import keys, remoting
 
-    keys.withdraw_erasure(data_dir, tenant, key or [], as_json=as_json)
+    at = place.there()
+    if at is not None:
+        lines = [f"the order to erase {tenant} is taken back"]
+        remoting.act(at, "/v1/erasures", {"act": "withdraw_erasure"}, key or [], tenant, lines, as_json=place.as_json)
+        return
+    keys.withdraw_erasure(place.data_dir, tenant, key or [], as_json=place.as_json)

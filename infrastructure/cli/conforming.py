@@ -98,7 +98,7 @@ def _told(report: Report, first: int) -> tuple[list[str], int]:
         for engine, count in sorted(report.foreign.items())
     )
     if report.returned:
-        lines.append(f"  NOT CHECKED  {report.returned} batches that were brought back after a restore")
+        lines.append(f"  NOT CHECKED  {report.returned} entries of decisions that were brought back after a restore")
     return lines, GOOD if report.complete else WARNING
 
 

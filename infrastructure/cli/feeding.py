@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from domain.errors import ErasedError, UnknownError
-from domain.message import Sealed
+from domain.errors import UnknownError
 from infrastructure.audit.replay import PROJECTIONS
 from infrastructure.cli.output import GOOD, WARNING, result, say
 from infrastructure.cli.session import ledger_at
 from infrastructure.commands.loading import find_log
 from infrastructure.feed.hub import Hub
 from infrastructure.feed.subscriptions import Subscriptions
+from infrastructure.feed.telling import told
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.editions import family_of
 from infrastructure.postgres.records import StoredEntry
@@ -39,27 +39,8 @@ def print_feed(
 
 
 def _told(ledger: Ledger, cursor: int, entry: StoredEntry) -> dict[str, Any]:
-    """Return an event as it is printed. `sealed` says that its content can't be opened here."""
-    event, at_ms = None, None
-    try:
-        (recorded,) = ledger.opened([entry])
-    except (ErasedError, UnknownError):
-        pass  # the keys are destroyed, or are not in this keyring
-    else:
-        if not isinstance(recorded.event, Sealed):
-            event, at_ms = recorded.event.payload(), recorded.at_ms
-    return {
-        "cursor": cursor,
-        "log": ledger.log(entry.log_id).origin,
-        "leaf_index": entry.leaf_index,
-        "leaf_hash": entry.leaf_hash.hex(),
-        "stream": str(entry.stream_id),
-        "version": entry.version,
-        "topic": entry.topic,
-        "at_ms": at_ms,
-        "sealed": event is None,
-        "event": event,
-    }
+    """Return an event as it is printed."""
+    return {"cursor": cursor, "log": ledger.log(entry.log_id).origin, **told(ledger, entry)}
 
 
 def _line(members: dict[str, Any]) -> str:

@@ -22,11 +22,13 @@ from infrastructure.commands.loading import find_log, find_tenant, load_executio
 from infrastructure.decider import Decider
 from infrastructure.deciding import keep_deciding
 from infrastructure.explaining import explained
+from infrastructure.keys.wallet import Wallet
 from infrastructure.ledger import Ledger
 from infrastructure.projector import Projector
 from infrastructure.work import work
 from projections import audit_trail
 from projections.scheduling import nodes as node_rows
+from projections.scheduling import nodes_for_tenants, own_queue
 from projections.scheduling import queue as queue_rows
 
 Row = dict[str, Any]
@@ -134,28 +136,43 @@ def list_cacs(data_dir: Path, tenant: str | None, *, as_json: bool) -> None:
         )
         rows = [
             {
-                name: row[name]
-                for name in ("cac", "outcome", "clause_id", "node", "execution", "workload", "issued_at_ms")
+                **{
+                    name: row[name]
+                    for name in ("cac", "outcome", "clause_id", "node", "execution", "workload", "issued_at_ms")
+                },
+                "overturned": row.get("overturned"),
             }
             for log_id in logs
             for key, row in projector.rows(log_id, audit_trail.NAME).items()
             if key.startswith("cac/")
         ]
-    lines = [f"{row['cac']}  {row['outcome']:<8} {row['clause_id']}  on {row['node']}" for row in rows]
+    lines = [
+        f"{row['cac']}  {row['outcome']:<8} {row['clause_id']}  on {row['node']}"
+        + ("  OVERTURNED" if row["overturned"] else "")
+        for row in rows
+    ]
     result({"cacs": rows}, as_json=as_json, lines=lines or ["no CAC yet"])
 
 
-def show_cac(data_dir: Path, cac_id: str, *, opened: bool, as_json: bool) -> None:
-    """Show a CAC as the enclave signed it, and if asked its output, opened with the tenant's key."""
+def show_cac(data_dir: Path, cac_id: str, *, opened: bool, key: Path | None = None, as_json: bool) -> None:
+    """Show a CAC as the enclave signed it, and if asked its output, opened with the tenant's key.
+
+    Whose inputs are in the tenant's own custody has it in a wallet: `key`.
+    """
+    wallet = None if key is None else load_wallets([key])[0]
     with ledger_at(data_dir) as ledger:
         Projector(ledger).catch_up()
         row = _row(ledger, f"cac/{cac_id}", cac_id)
-        output = _output(ledger, cac_id, row) if opened else None
+        output = _output(ledger, cac_id, row, wallet) if opened else None
     document = row["document"]
+    overturned = row.get("overturned")
     members = {"cac": document, **({"output": output} if output is not None else {})}
+    if overturned:
+        members["overturned"] = overturned
     about = document["tenant_info"]
     lines = [
-        f"{cac_id}  {document['outcome']}",
+        f"{cac_id}  {document['outcome']}{'  OVERTURNED' if overturned else ''}",
+        *([f"overturned by dispute {overturned['dispute']} in the log {overturned['scope']}"] if overturned else []),
         f"clause    {document['clause_id']}  module {document['module_digest']}",
         f"for       {about['dao']}/{about['jurisdiction']}  {about['resource_class']}  {about['workload_id']}",
         f"on        {document['node']}  evidence {document['evidence_class']}  engine {document['engine']}",
@@ -178,10 +195,16 @@ def decide(data_dir: Path) -> None:
         keep_deciding(ledger, stop=stop, told=say)
 
 
-def show_queue(data_dir: Path, *, as_json: bool) -> None:
-    """Show who waits and which nodes there are: the operator's view, tenants by slot."""
+def show_queue(data_dir: Path, tenant: str | None, *, as_json: bool) -> None:
+    """Show who waits and which nodes there are: the operator's view, tenants by slot; or one tenant's own."""
     with ledger_at(data_dir) as ledger:
+        only = None if tenant is None else find_tenant(ledger, tenant)
         state = Decider(ledger).catch_up()
+    if only is not None:
+        own = own_queue(state, only.slot)
+        lines = [f"{row['workload']}  attempt {row['attempt']}" for row in own]
+        result({"waiting": own}, as_json=as_json, lines=lines or ["nobody waits"])
+        return
     waiting, known = queue_rows(state), node_rows(state)
     lines = [
         f"{row['workload']}  slot {row['slot']}  level {row['level']}  attempt {row['attempt']}" for row in waiting
@@ -192,6 +215,22 @@ def show_queue(data_dir: Path, *, as_json: bool) -> None:
         for row in known
     ]
     result({"waiting": waiting, "nodes": known}, as_json=as_json, lines=lines)
+
+
+def show_nodes(data_dir: Path, tenant: str | None, *, as_json: bool) -> None:
+    """Show the nodes: with what is free, for the operator; with --tenant what that tenant may know of them."""
+    with ledger_at(data_dir) as ledger:
+        if tenant is not None:
+            find_tenant(ledger, tenant)
+        state = Decider(ledger).catch_up()
+    known = node_rows(state) if tenant is None else nodes_for_tenants(state)
+    result({"nodes": known}, as_json=as_json, lines=[_node_line(row) for row in known] or ["no node is enrolled yet"])
+
+
+def _node_line(row: Row) -> str:
+    free = f"{row['free_slots']} of {row['slots']} slots free" if "free_slots" in row else f"{row['slots']} slots"
+    state = "drained" if row["drained"] else row["standing"]
+    return f"{row['node']}  {row['country']}  {row['operator']}  {row['vendor']}  {row['pool']}  {free}  {state}"
 
 
 def _work(ledger: Ledger, data_dir: Path) -> int:
@@ -220,7 +259,7 @@ def _row(ledger: Ledger, key: str, prefixed_id: str) -> Row:
     return row
 
 
-def _output(ledger: Ledger, cac_id: str, row: Row) -> str:
+def _output(ledger: Ledger, cac_id: str, row: Row, wallet: Wallet | None) -> str:
     log_id = log_of(ledger, cac_id)
     execution, _ = load_execution(ledger, log_id, row["execution"])
     if execution.completed is None or execution.appraised is None:
@@ -228,7 +267,8 @@ def _output(ledger: Ledger, cac_id: str, row: Row) -> str:
     sealed = ledger.attached(log_id, stream_of(execution.id), execution.completed.output.digest)
     commitment = bytes.fromhex(execution.completed.output_commitment)
     info = output_info(bytes.fromhex(execution.appraised.report_data), 0, commitment)
-    plain = ledger.keyring.get(log_id).output_key().open(sealed, info)
+    held = ledger.keyring.get(log_id).output_key() if wallet is None else wallet.custody().output
+    plain = held.open(sealed, info)
     try:
         return plain[SALT_BYTES:].decode()
     except UnicodeDecodeError:

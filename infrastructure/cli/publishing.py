@@ -68,7 +68,10 @@ def proof(data_dir: Path, tenant: str, index: int, out: Path | None, *, as_json:
 
 
 def thaw(data_dir: Path, tenant: str | None, source: Path | None, *, without_payloads: bool, as_json: bool) -> int:
-    """Bring back what frozen logs lost; return the exit code, a warning where payloads are lost for good."""
+    """Bring back what frozen logs lost; return the exit code.
+
+    A warning where payloads are lost for good, a log stays frozen, or one was held against nothing but its backup.
+    """
     with ledger_at(data_dir, thawing=True) as ledger:
         frozen = frozen_logs(ledger, source)
         if tenant is not None:
@@ -85,11 +88,21 @@ def thaw(data_dir: Path, tenant: str | None, source: Path | None, *, without_pay
         for one in thawed
     ]
     lines += [f"{origin}  stays frozen: there is no copy of it, or its keys are lost" for origin in left]
+    unheld = [one.origin for one in thawed if not one.compared]
+    if unheld:
+        lines.append(
+            f"{len(unheld)} logs were HELD AGAINST NOTHING but the backup: whether more was signed after it is not "
+            "known here, and what is signed from now on may be another history. Before anything is published compare "
+            "with the newest checkpoint that an auditor, a mirror or a witness has"
+        )
     if missing:
         lines.append(f"{missing} payloads are lost: what rests on them can't be carried out")
-    members = {"thawed": [asdict(one) for one in thawed], "still_frozen": left, "payloads_missing": missing}
+    members = {
+        "thawed": [asdict(one) for one in thawed], "still_frozen": left, "payloads_missing": missing,
+        "compared_with_nothing": unheld,
+    }  # fmt: skip
     result(members, as_json=as_json, lines=lines or ["no log is frozen"])
-    return WARNING if missing or left else GOOD
+    return WARNING if missing or left or unheld else GOOD
 
 
 def rotate_key(data_dir: Path, tenant: str, *, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
-from uuid import UUID
 
 from domain.bounds import MEBIBYTE
 from domain.errors import MalformedError, RefusedError
@@ -16,14 +15,14 @@ from infrastructure.cli.session import ledger_at, load_wallets, root_wallets
 from infrastructure.client import acts, governance
 from infrastructure.commands import scopes
 from infrastructure.commands.consequences import quota_consequences, token_consequences
-from infrastructure.commands.loading import everybody, find_tenant, tenants
+from infrastructure.commands.loading import everybody, find_tenant
+from infrastructure.commands.shown import scope_rows
 from infrastructure.decider import Decider
 from infrastructure.keys.wallet import Wallet
 from infrastructure.ledger import Ledger
 from infrastructure.projector import Projector
 from projections import directory
 from projections import quotas as quota_rows
-from projections import usage as usage_rows
 
 Row = dict[str, Any]
 
@@ -127,22 +126,27 @@ def register_scope(
     result(members, as_json=as_json, lines=[f"{kind} {name} registered below {parent}, log {scope.origin}"])
 
 
+def enrol_issuer(data_dir: Path, scope: str, did: str, keys: Sequence[Path], *, as_json: bool) -> None:
+    """Enrol an issuer of a scope."""
+    admins = _scope_wallets(data_dir, keys)
+    with ledger_at(data_dir) as ledger:
+        governance.enrol_issuer(ledger, find_tenant(ledger, scope), admins, did)
+    result({"scope": scope, "did": did}, as_json=as_json, lines=[f"{did} issues in the name of {scope}"])
+
+
+def revoke_issuer(data_dir: Path, scope: str, did: str, reason: str, keys: Sequence[Path], *, as_json: bool) -> None:
+    """Withdraw an issuer of a scope."""
+    admins = _scope_wallets(data_dir, keys)
+    with ledger_at(data_dir) as ledger:
+        governance.revoke_issuer(ledger, find_tenant(ledger, scope), admins, did, reason)
+    lines = [f"{did} issues nothing more in the name of {scope}; what it issued has ended"]
+    result({"scope": scope, "did": did}, as_json=as_json, lines=lines)
+
+
 def list_scopes(data_dir: Path, *, as_json: bool) -> None:
     """List the scopes of this cell."""
     with ledger_at(data_dir) as ledger:
-        found = scopes.scopes(ledger)
-    names = {one.origin: one.name for one in found}
-    rows = [
-        {
-            "scope": one.log_id,
-            "name": one.name,
-            "kind": one.kind,
-            "origin": one.origin,
-            "parent": names.get(one.parent),
-            "threshold": one.threshold,
-        }
-        for one in found
-    ]
+        rows = scope_rows(scopes.scopes(ledger))
     lines = [f"{row['name']}  {row['kind']}  {row['origin']}  below {row['parent'] or 'nothing'}" for row in rows]
     result({"scopes": rows}, as_json=as_json, lines=lines)
 
@@ -169,37 +173,12 @@ def show_quotas(data_dir: Path, tenant: str | None, *, as_json: bool) -> None:
     result({"quotas": rows}, as_json=as_json, lines=[_quota_line(row) for row in rows])
 
 
-def show_usage(data_dir: Path, tenant: str | None, *, as_json: bool) -> None:
-    """Show what was metered: in all, and for one tenant by day."""
-    with ledger_at(data_dir) as ledger:
-        projector = Projector(ledger)
-        projector.catch_up()
-        concerned = tenants(ledger) if tenant is None else [find_tenant(ledger, tenant)]
-        rows = [_usage(ledger, projector, one.log_id, one.slot, by_day=tenant is not None) for one in concerned]
-    lines = [_usage_line(f"slot {row['slot']}", row) for row in rows]
-    lines += [_usage_line(f"  {day['day']}", day) for row in rows for day in row.get("days", ())]
-    result({"usage": rows}, as_json=as_json, lines=lines or ["no tenant is registered yet"])
-
-
 def registered_clauses(ledger: Ledger) -> list[str]:
     """Return the ids of the clauses of this cell."""
     projector = Projector(ledger)
     projector.catch_up()
     rows = projector.rows(ledger.platform().log_id, directory.NAME)
     return [key.partition("/")[2] for key in sorted(rows) if key.startswith("clause/")]
-
-
-def _usage(ledger: Ledger, projector: Projector, log_id: str, slot: int, *, by_day: bool) -> Row:
-    rows = projector.rows(ledger.log(UUID(log_id)).log_id, usage_rows.NAME)
-    row: Row = {"slot": slot, **usage_rows.total(rows)}
-    return {**row, "days": usage_rows.days(rows)} if by_day else row
-
-
-def _usage_line(who: str, row: Row) -> str:
-    return (
-        f"{who}  {row['executions']} executions  {row['slot_ms']} slot-ms  "
-        f"{row['memory_mib_ms']} MiB-ms  {row['fuel']} fuel"
-    )
 
 
 def _quota_line(row: Row) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from domain.errors import RefusedError
+from domain.errors import RefusedError, UnknownError
 from infrastructure.clock import SystemClock
 from infrastructure.entropy import SystemEntropy
 from infrastructure.ids import SystemIds
@@ -42,7 +42,14 @@ def load_wallets(paths: Sequence[Path]) -> list[Wallet]:
     """
     if not paths:
         raise RefusedError("name the acting wallet with --key FILE (`enclave-ledger key new FILE` makes one)")
-    return [wallets.load(path) for path in paths]
+    return [_wallet(path) for path in paths]
+
+
+def _wallet(path: Path) -> Wallet:
+    try:
+        return wallets.load(path)
+    except UnknownError as error:
+        raise UnknownError(f"{error}; `enclave-ledger key new {path} --name NAME` makes a wallet") from None
 
 
 def root_wallets(data_dir: Path, paths: Sequence[Path]) -> list[Wallet]:

@@ -13,8 +13,9 @@ from domain.clauses.decisions import deprecation_claims, registration_claims
 from domain.clauses.events import ClauseMetadata
 from domain.errors import RefusedError
 from domain.executions.decisions import refusal_claims
+from domain.executions.releases import RELEASER
 from domain.hashing import sha256_hex
-from domain.identifiers import parse_clause_id, parse_dao
+from domain.identifiers import parse_dao
 from domain.jurisdictions import parse_jurisdiction
 from domain.nodes.decisions import drain_claims, return_claims
 from domain.policies.facts import NodeFacts
@@ -31,21 +32,18 @@ from domain.tenants.erasure import COOLING_OFF_MS, order_claims, withdrawal_clai
 from domain.tenants.events import PrincipalEnrolled, StatementType
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
-from domain.time import DAY_MS
 from domain.workloads.decisions import cancel_claims
-from infrastructure.client.signing import admin_key, person, signed_by
+from infrastructure.client.granting import DEFAULT_MEMORY_BYTES, YEAR_MS, Wanted
+from infrastructure.client.signing import accepted, admin_key, person, signed_by
 from infrastructure.client.submission import Submission, SubmissionFile, build_submission
 from infrastructure.commands import clauses, erasure, genesis, nodes, retries, submissions, tenants
 from infrastructure.commands.loading import load_root, load_scope, load_tenant
-from infrastructure.commands.tenants import Enrolment
-from infrastructure.credentials.executor import ExecutorSubject, issue_executor
+from infrastructure.commands.tenants import Enrolment, OwnCustody
+from infrastructure.credentials.data_integrity import Document
 from infrastructure.credentials.node import NodeSubject, issue_node
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.ledger import Answer, Ledger
 from infrastructure.statements.payload import payload
-
-YEAR_MS = 365 * DAY_MS
-DEFAULT_MEMORY_BYTES = 256 * 1024 * 1024
 
 Wallets = Sequence[Wallet]
 
@@ -99,38 +97,48 @@ def register_tenant(
     admins: Wallets,
     threshold: int = 1,
     root_admins: Wallets,
-    families: Sequence[str],
-    resource_classes: Sequence[str],
+    families: Sequence[str] = (),
+    resource_classes: Sequence[str] = (),
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     valid_ms: int = YEAR_MS,
     scope: Tenant | None = None,
+    issued: Document | None = None,
+    custody: OwnCustody | None = None,
+    releaser: Wallet | None = None,
 ) -> Tenant:
     """Register a tenant: its admins accept, the scope above endorses and grants its TEEExecutorVC.
 
     The first admin's submission key is enrolled too. It lies below the root, unless `scope` names another one; then
-    `root_admins` are that one's.
+    `root_admins` are that one's. `issued` is a credential made elsewhere, in place of one that covers the families.
+    With `custody` the tenant itself opens inputs and outputs; its releaser is `releaser`, or the first admin.
     """
     # All that can be refused is looked at before a log is made: an empty log would stay.
     did = admins[0].did(Purpose.GOVERNANCE)
     keys = [admin_key(wallet) for wallet in admins]
     submitter = principal(admins[0], Purpose.SUBMISSION, "submitter", "ledger-submission+jwt")
-    subject = _subject(did, parse_dao(dao), parse_jurisdiction(jurisdiction), families, resource_classes, memory_bytes)
+    wanted = Wanted(families, resource_classes, memory_bytes, valid_ms, issued)
+    who = (did, parse_dao(dao), parse_jurisdiction(jurisdiction))
+    credential = wanted.credential(ledger.clock.now_ms(), root_admins[0], did=did, dao=dao, jurisdiction=jurisdiction)
+    tenants.require_credential(ledger, scope or load_root(ledger), credential, who)
     if len({key.person for key in keys}) < threshold:
         raise RefusedError("the threshold is larger than the number of persons")
     registration = tenants.prepare_tenant(
-        ledger, dao=dao, jurisdiction=jurisdiction, did=did, admins=keys, threshold=threshold, scope=scope
-    )
+        ledger, dao=dao, jurisdiction=jurisdiction, did=did, admins=keys, threshold=threshold, scope=scope,
+        custody=custody,
+    )  # fmt: skip
     draft = evolve_tenant(registration, None)
-    credential = _executor_credential(ledger, subject, root_admins[0], valid_ms)
     origin = registration.origin
     claims = acceptance_claims(registration)
+    enrolled = [submitter]
+    if custody is not None:
+        enrolled.append(principal(releaser or admins[0], Purpose.ENDORSEMENT, RELEASER, ENDORSEMENT))
     tenants.register_tenant(
         ledger,
         registration,
         acceptances=governed(ledger, admins, did, origin, claims),
         credential=credential,
         endorsements=_endorsements(ledger, draft, root_admins, credential),
-        enrolments=[Enrolment(submitter, governed(ledger, admins, did, origin, enrolment_claims(submitter)))],
+        enrolments=[Enrolment(one, governed(ledger, admins, did, origin, enrolment_claims(one))) for one in enrolled],
     )
     return load_tenant(ledger, UUID(registration.tenant_id))
 
@@ -140,19 +148,27 @@ def renew_credential(
     tenant: Tenant,
     root_admins: Wallets,
     *,
-    families: Sequence[str],
-    resource_classes: Sequence[str],
+    families: Sequence[str] = (),
+    resource_classes: Sequence[str] = (),
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     valid_ms: int = YEAR_MS,
+    issued: Document | None = None,
 ) -> Answer:
-    """Grant a tenant a new TEEExecutorVC, by the endorsers of the scope above it."""
-    subject = _subject(tenant.did, tenant.dao, tenant.jurisdiction, families, resource_classes, memory_bytes)
-    credential = _executor_credential(ledger, subject, root_admins[0], valid_ms)
+    """Grant a tenant a new TEEExecutorVC, by the endorsers of the scope above it; `issued` as for `register_tenant`."""
+    wanted = Wanted(families, resource_classes, memory_bytes, valid_ms, issued)
+    credential = wanted.credential(
+        ledger.clock.now_ms(), root_admins[0], did=tenant.did, dao=tenant.dao, jurisdiction=tenant.jurisdiction
+    )
     return tenants.renew(ledger, tenant, credential, _endorsements(ledger, tenant, root_admins, credential))
 
 
-def enrol(ledger: Ledger, tenant: Tenant, admins: Wallets, enrolled: PrincipalEnrolled) -> Answer:
-    """Enrol a further key of a tenant or scope."""
+def enrol(
+    ledger: Ledger, tenant: Tenant, admins: Wallets, enrolled: PrincipalEnrolled, holder: Wallet | None = None
+) -> Answer:
+    """Enrol a further key of a tenant or scope; `holder`: the wallet that holds it and accepts by its own signature."""
+    if holder is not None:
+        now_ms = ledger.clock.now_ms()
+        enrolled = accepted(enrolled, holder, tenant.origin, now_ms=now_ms, entropy=ledger.entropy)
     tokens = governed(ledger, admins, tenant.did, tenant.origin, enrolment_claims(enrolled))
     return tenants.enrol(ledger, tenant, Enrolment(enrolled, tokens))
 
@@ -196,11 +212,21 @@ def deprecate_clause(ledger: Ledger, owner: Tenant, admins: Wallets, clause_id: 
     return clauses.deprecate(ledger, owner, clause_id, reason, tokens)
 
 
-def enrol_node(ledger: Ledger, wallet: Wallet, issuer: Wallet, facts: NodeFacts, *, valid_ms: int = YEAR_MS) -> Answer:
-    """Enrol a node: the issuer grants its credential, the node's own key accepts."""
+def enrol_node(
+    ledger: Ledger,
+    wallet: Wallet,
+    issuer: Wallet,
+    facts: NodeFacts,
+    *,
+    valid_ms: int = YEAR_MS,
+    issued: Document | None = None,
+) -> Answer:
+    """Enrol a node: the issuer grants its credential (`issued`: did so elsewhere), the node's own key accepts."""
     now_ms = ledger.clock.now_ms()
     software = platform_id(wallet.thumbprint(Purpose.REPORT))
-    known = facts if facts.platform_ids else facts.model_copy(update={"platform_ids": (software,)})
+    known = facts
+    if facts.evidence_class == "software" and not facts.platform_ids:
+        known = facts.model_copy(update={"platform_ids": (software,)})
     subject = NodeSubject(
         id=wallet.did(Purpose.REPORT),
         operator=known.operator,
@@ -210,7 +236,7 @@ def enrol_node(ledger: Ledger, wallet: Wallet, issuer: Wallet, facts: NodeFacts,
         attributes=known.attributes,
         admits=known.admits,
     )
-    credential = issue_node(
+    credential = issued or issue_node(
         subject,
         issuer.key(Purpose.CREDENTIAL),
         valid_from_ms=now_ms,
@@ -252,6 +278,7 @@ def submit(
 ) -> Submission:
     """Sign and seal a submission, and hand it in."""
     now_ms = ledger.clock.now_ms()
+    own = tenant.custody == "tenant"
     submission = build_submission(
         content,
         inputs,
@@ -259,6 +286,7 @@ def submit(
         workload=ledger.ids.uuid(now_ms),
         origin=tenant.origin,
         release_key=tenant.release_key,
+        output_key=tenant.output_key if own else None,
         now_ms=now_ms,
         entropy=ledger.entropy,
     )
@@ -314,32 +342,6 @@ def principal(wallet: Wallet, purpose: Purpose, role: str, statement_type: State
         role=role,
         statement_type=statement_type,
         statements=(),
-    )
-
-
-def _subject(
-    did: str, dao: str, jurisdiction: str, families: Sequence[str], resource_classes: Sequence[str], memory_bytes: int
-) -> ExecutorSubject:
-    if not families or not resource_classes:
-        raise RefusedError("a TEEExecutorVC names at least one clause family (--clause) and resource class (--class)")
-    return ExecutorSubject(
-        id=did,
-        dao=dao,
-        jurisdiction=jurisdiction,
-        clause_families=tuple(sorted({parse_clause_id(f"{family}@0.0.0").family for family in families})),
-        resource_classes=tuple(sorted(set(resource_classes))),
-        maximum_memory_bytes=memory_bytes,
-    )
-
-
-def _executor_credential(ledger: Ledger, subject: ExecutorSubject, issuer: Wallet, valid_ms: int) -> dict[str, object]:
-    now_ms = ledger.clock.now_ms()
-    return issue_executor(
-        subject,
-        issuer.key(Purpose.CREDENTIAL),
-        valid_from_ms=now_ms,
-        valid_until_ms=now_ms + valid_ms,
-        created_ms=now_ms,
     )
 
 

@@ -10,15 +10,19 @@ from domain.errors import RefusedError
 from domain.quotas.events import Quota
 from domain.quotas.tree import Quotas
 from domain.statements import ENDORSEMENT
+from domain.subscriptions.decisions import ending_claims, subscription_claims
+from domain.subscriptions.events import Wanted
+from domain.tenants import issuers
 from domain.tenants.decisions import acceptance_claims, appointment_claims, enrolment_claims
-from domain.tenants.events import MonitorKind, ScopeKind
+from domain.tenants.events import MonitorKind, ReaderEnrolled, ScopeKind
 from domain.tenants.grants import Allowance, bandwidth_claims, next_bandwidth, next_quota, quota_claims
 from domain.tenants.scopes import scope_claims
 from domain.tenants.state import Tenant
 from infrastructure.client.acts import Wallets, governed, principal
 from infrastructure.client.signing import admin_key
-from infrastructure.commands import grants, scopes, tenants
+from infrastructure.commands import grants, scopes, subscriptions, tenants
 from infrastructure.commands.loading import load_root, load_tenant
+from infrastructure.commands.subscriptions import Address
 from infrastructure.commands.tenants import Enrolment
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.ledger import Answer, Ledger
@@ -98,9 +102,43 @@ def register_scope(
     return load_tenant(ledger, UUID(registration.scope_id))
 
 
+def enrol_issuer(ledger: Ledger, scope: Tenant, admins: Wallets, did: str) -> Answer:
+    """Let a DID issue credentials in a scope's name, by the scope's admins."""
+    tokens = governed(ledger, admins, scope.did, scope.origin, issuers.enrolment_claims(did))
+    return tenants.enrol_issuer(ledger, scope, did, tokens)
+
+
+def revoke_issuer(ledger: Ledger, scope: Tenant, admins: Wallets, did: str, reason: str) -> Answer:
+    """Withdraw an issuer for ever, by the scope's admins; every credential of its own ends with it."""
+    tokens = governed(ledger, admins, scope.did, scope.origin, issuers.revocation_claims(did, reason))
+    return tenants.revoke_issuer(ledger, scope, did, reason, tokens)
+
+
 def appoint_monitor(
     ledger: Ledger, tenant: Tenant, admins: Wallets, name: str, kind: MonitorKind = "treaty_monitor"
 ) -> Answer:
     """Appoint who is told of a tenant's faults, by its own admins."""
     tokens = governed(ledger, admins, tenant.did, tenant.origin, appointment_claims(name, kind))
     return tenants.appoint(ledger, tenant, name, kind, tokens)
+
+
+def enrol_reader(ledger: Ledger, tenant: Tenant, admins: Wallets, reader: ReaderEnrolled) -> Answer:
+    """Enrol a key that only asks for tokens, by the admins of a tenant or scope."""
+    tokens = governed(ledger, admins, tenant.did, tenant.origin, enrolment_claims(reader))
+    return tenants.enrol_reader(ledger, tenant, reader, tokens)
+
+
+def subscribe(
+    ledger: Ledger, tenant: Tenant, admins: Wallets, wanted: Wanted, address: Address, *, after: int | None = None
+) -> Answer:
+    """Let a tenant's results be told to an address, by its admins: from now on, unless `after` says which entry."""
+    begins = ledger.head(UUID(tenant.log_id)).size - 1 if after is None else after
+    claims = subscription_claims(wanted, begins, address.commitment)
+    tokens = governed(ledger, admins, tenant.did, tenant.origin, claims)
+    return subscriptions.subscribe(ledger, tenant, wanted, after=begins, address=address, tokens=tokens)
+
+
+def unsubscribe(ledger: Ledger, tenant: Tenant, admins: Wallets, subscription: str) -> Answer:
+    """Let nothing more be told there, by the tenant's admins."""
+    tokens = governed(ledger, admins, tenant.did, tenant.origin, ending_claims(subscription))
+    return subscriptions.unsubscribe(ledger, tenant, subscription, tokens)

@@ -9,8 +9,12 @@ from domain.errors import MalformedError
 from domain.platform.events import AdminKey
 from domain.policies.kinds import Word
 from domain.statements import ENDORSEMENT, GOVERNANCE, REPORT, SUBMISSION
+from domain.tenants.decisions import holder_claims
+from domain.tenants.events import HolderEnrolled, PrincipalEnrolled
+from infrastructure.entropy import Entropy
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.statements import jws
+from infrastructure.statements.payload import payload
 
 _PURPOSES = {
     GOVERNANCE: Purpose.GOVERNANCE,
@@ -24,6 +28,25 @@ _WORD: TypeAdapter[str] = TypeAdapter(Word)
 def signed_by(wallets: Sequence[Wallet], typ: str, content: Mapping[str, Any]) -> tuple[str, ...]:
     """Let every wallet sign the same payload with its key for this type of statement."""
     return tuple(jws.sign(typ, wallet.key(_PURPOSES[typ]), content) for wallet in wallets)
+
+
+def accepted(
+    enrolled: PrincipalEnrolled, holder: Wallet, origin: str, *, now_ms: int, entropy: Entropy
+) -> HolderEnrolled:
+    """Return an enrolment with the acceptance of the key that is enrolled, by the wallet that holds it.
+
+    Args:
+        enrolled: the enrolment.
+        holder: the wallet.
+        origin: of the log in which it is enrolled.
+        now_ms: when it accepts.
+        entropy: draws the statement's id.
+    """
+    typ = enrolled.statement_type
+    content = payload(
+        iss=holder.did(_PURPOSES[typ]), aud=origin, claims=holder_claims(enrolled), now_ms=now_ms, entropy=entropy
+    )
+    return HolderEnrolled(**enrolled.model_dump(), acceptance=signed_by([holder], typ, content)[0])
 
 
 def admin_key(wallet: Wallet) -> AdminKey:

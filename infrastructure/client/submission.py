@@ -95,6 +95,7 @@ def build_submission(
     workload: UUID,
     origin: str,
     release_key: str,
+    output_key: str | None = None,
     now_ms: int,
     entropy: Entropy,
 ) -> Submission:
@@ -107,6 +108,7 @@ def build_submission(
         workload: a UUIDv7.
         origin: the tenant's log.
         release_key: the tenant's HPKE public key, hex.
+        output_key: hex, where the tenant holds it itself: then the enclave seals outputs to no other.
         now_ms: instant of signing.
         entropy: where salts and the command id come from.
     """
@@ -132,6 +134,7 @@ def build_submission(
         inputs=tuple(named),
         not_after_ms=now_ms + content.wait_ms,
         slots=content.slots,
+        output_key_digest=None if output_key is None else sha256_hex(bytes.fromhex(output_key)),
     )
     claims = payload(
         iss=wallet.did(Purpose.SUBMISSION), aud=origin, claims=request_claims(request), now_ms=now_ms, entropy=entropy

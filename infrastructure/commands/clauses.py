@@ -9,10 +9,11 @@ from domain.clauses.decisions import deprecate_clause, register_clause
 from domain.clauses.events import ClauseMetadata
 from domain.errors import ConflictError, MalformedError, UnknownError
 from domain.identifiers import clause_stream
+from domain.malformed import malformed
 from domain.message import Pending
 from domain.statements import GOVERNANCE
 from domain.tenants.state import Tenant
-from infrastructure.commands.border import all_verified, keys_of
+from infrastructure.commands.border import all_verified_or_known, keys_of
 from infrastructure.commands.loading import load_clause
 from infrastructure.commands.tenants import statement_command
 from infrastructure.ledger import Answer, Ledger
@@ -32,9 +33,7 @@ def read_metadata(data: bytes) -> ClauseMetadata:
     try:
         return ClauseMetadata.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "top"
-        raise MalformedError(f"clause is malformed at {where}: {first['msg']}") from None
+        raise malformed("clause", error, "/metadata") from None
 
 
 def register(ledger: Ledger, owner: Tenant, metadata: ClauseMetadata, module: bytes, tokens: Sequence[str]) -> Answer:
@@ -48,7 +47,7 @@ def register(ledger: Ledger, owner: Tenant, metadata: ClauseMetadata, module: by
     platform = ledger.platform()
     stream = clause_stream(metadata.clause_id)
     keys = keys_of(owner.principals.values(), GOVERNANCE)
-    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=ledger.clock.now_ms())
+    signed = all_verified_or_known(ledger, platform.log_id, tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin)
     digest = _valid(module)
     attachment = ledger.attach(platform.log_id, stream, module)
     event = register_clause(
@@ -78,7 +77,7 @@ def deprecate(ledger: Ledger, owner: Tenant, clause_id: str, reason: str, tokens
     """
     platform = ledger.platform()
     keys = keys_of(owner.principals.values(), GOVERNANCE)
-    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=ledger.clock.now_ms())
+    signed = all_verified_or_known(ledger, platform.log_id, tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin)
     clause = load_clause(ledger, clause_id)
     if clause is None:
         raise UnknownError("there is no such clause")

@@ -90,7 +90,7 @@ def _world(ledger: Ledger, state: Scheduling, tenant: Tenant) -> World:
     persons = {(one.role, one.person) for one in tenant.principals.values() if one.statement_type == GOVERNANCE}
     names = {scope.name for scope in scopes_above(ledger, tenant)}
     return World(
-        nodes=tuple(facts for name, facts in sorted(state.nodes.items()) if name not in state.drained),
+        nodes=tuple(facts for _, facts in sorted(state.nodes.items())),
         recipients=frozenset({*tenant.monitors, *names}),
         persons=Counter(role for role, _ in persons),
         examples={name: _example(tenant, name) for name in _granted(tenant)[0]},

@@ -12,10 +12,12 @@ from domain.tenants.decisions import accept_registration, enrol_principal
 from domain.tenants.events import PrincipalEnrolled, ScopeRegistered
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
-from infrastructure.commands.border import all_verified, keys_of
+from infrastructure.commands.border import all_verified, all_verified_or_known, keys_of
+from infrastructure.commands.holders import admin_keys
 from infrastructure.commands.tenants import statement_command
 from infrastructure.engine_digest import engine_digest
 from infrastructure.keys.keyring import LogKind
+from infrastructure.keys.thumbprint import require_thumbprint
 from infrastructure.ledger import Answer, Ledger
 from infrastructure.postgres.records import Log
 
@@ -57,7 +59,8 @@ def begin(
         NotAuthorisedError: when an admin key did not accept, or the enrolment is below the threshold.
     """
     now_ms = ledger.clock.now_ms()
-    keys = {admin.kid: bytes.fromhex(admin.public_key) for admin in registration.admins}
+    keys = admin_keys(registration.admins)
+    require_thumbprint(endorser.kid, endorser.public_key)
     accept_registration(
         registration, all_verified(acceptances, typ=GOVERNANCE, keys=keys, aud=root.origin, now_ms=now_ms)
     )
@@ -98,7 +101,7 @@ def adopt_levels(ledger: Ledger, root: Tenant, domains: Sequence[str], tokens: S
     stream = ledger.stream(platform.log_id, platform.log_id)
     version = next_levels_version(stream)
     keys = keys_of(root.principals.values(), GOVERNANCE)
-    signed = all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=ledger.clock.now_ms())
+    signed = all_verified_or_known(ledger, platform.log_id, tokens, typ=GOVERNANCE, keys=keys, aud=platform.origin)
     if not signed:
         raise NotAuthorisedError("no signature was given")
     command = statement_command(platform.log_id, signed, {"levels": list(domains)})

@@ -1,7 +1,7 @@
 """Aggregates as their streams tell them now."""
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -75,7 +75,12 @@ def load_tenant(ledger: Ledger, log_id: UUID) -> Tenant:
     Raises:
         UnknownError: when there is none.
     """
-    tenant = fold_tenant(ledger.stream(log_id, log_id))
+    return ledger.folded(ledger.stream(log_id, log_id), required_tenant)
+
+
+def required_tenant(stream: Iterable[Recorded]) -> Tenant:
+    """Fold a tenant's or scope's own stream. Raises as `load_tenant` does."""
+    tenant = fold_tenant(stream)
     if tenant is None:
         raise UnknownError("there is no such tenant")
     return tenant
@@ -127,11 +132,22 @@ def _read_log_of_origin(ledger: Ledger, origin: str) -> UUID:
 
 def scopes_above(ledger: Ledger, tenant: Tenant) -> tuple[Tenant, ...]:
     """Return the scopes above a tenant or scope, the nearest first and the root last. The root has none."""
-    found: list[Tenant] = []
-    parent = tenant.parent
+    logs = logs_above(ledger, UUID(tenant.log_id))
+    return tuple(ledger.folded(one, required_tenant) for one in ledger.streams([(one, one) for one in logs]))
+
+
+def logs_above(ledger: Ledger, log_id: UUID) -> tuple[UUID, ...]:
+    """Return the logs of the scopes above a tenant or scope, in the same order. Nobody is ever moved."""
+    return ledger.once("logs above", log_id, lambda: _read_logs_above(ledger, log_id))
+
+
+def _read_logs_above(ledger: Ledger, log_id: UUID) -> tuple[UUID, ...]:
+    found: list[UUID] = []
+    parent = load_tenant(ledger, log_id).parent
     while parent:
-        found.append(load_scope(ledger, parent))
-        parent = found[-1].parent
+        scope = load_scope(ledger, parent)
+        found.append(UUID(scope.log_id))
+        parent = scope.parent
     return tuple(found)
 
 
@@ -203,10 +219,15 @@ def find_tenant(ledger: Ledger, name: str) -> Tenant:
     return load_tenant(ledger, find_log(ledger, name).log_id)
 
 
-def load_clause(ledger: Ledger, clause_id: str) -> Clause | None:
-    """Return a registered clause, or None."""
+def load_clause(ledger: Ledger, clause_id: str, *, known: bool = False) -> Clause | None:
+    """Return a registered clause, or None. With `known`: as this process knows it, where it knows anything of it."""
+    (stream,) = ledger.streams([(ledger.platform().log_id, clause_stream(clause_id))], known=known)
+    return ledger.folded(stream, _fold_clause)
+
+
+def _fold_clause(stream: Sequence[Recorded]) -> Clause | None:
     clause: Clause | None = None
-    for recorded in ledger.stream(ledger.platform().log_id, clause_stream(clause_id)):
+    for recorded in stream:
         event = recorded.event
         if isinstance(event, ClauseRegistered):
             clause = Clause(
@@ -243,11 +264,16 @@ def load_workload(ledger: Ledger, log_id: UUID, workload_id: str) -> Workload:
     Raises:
         UnknownError: when the log has none of that id.
     """
+    return fold_workload(ledger.stream(log_id, stream_of(workload_id)))
+
+
+def fold_workload(stream: Iterable[Recorded]) -> Workload:
+    """Fold a workload's stream. Raises as `load_workload` does."""
     submitted: WorkloadSubmitted | None = None
     queued: WorkloadQueued | None = None
     placed: list[WorkloadPlaced] = []
     version, waits = -1, False
-    for recorded in ledger.stream(log_id, stream_of(workload_id)):
+    for recorded in stream:
         version = recorded.version
         if isinstance(recorded.event, WorkloadSubmitted):
             submitted = recorded.event
@@ -284,11 +310,21 @@ def load_execution(ledger: Ledger, log_id: UUID, execution_id: str) -> tuple[Exe
         UnknownError: when there is none.
     """
     stream = ledger.stream(log_id, stream_of(execution_id))
-    if not stream or not isinstance(stream[0].event, ExecutionReserved):
-        raise UnknownError("there is no such execution")
+    return fold_execution(stream), stream
+
+
+def load_reserved(ledger: Ledger, log_id: UUID, execution_id: str) -> ExecutionReserved:
+    """Return the reservation that an execution began with, which never changes. Raises as `load_execution` does."""
+    (stream,) = ledger.streams([(log_id, stream_of(execution_id))], known=True)
+    return fold_execution(stream[:1]).reserved
+
+
+def fold_execution(stream: Sequence[Recorded]) -> Execution:
+    """Fold an execution's stream. Raises as `load_execution` does."""
     execution: Execution | None = None
-    for recorded in stream:
-        execution = evolve_execution(recorded.event, execution)
+    if stream and isinstance(stream[0].event, ExecutionReserved):
+        for recorded in stream:
+            execution = evolve_execution(recorded.event, execution)
     if execution is None:
         raise UnknownError("there is no such execution")
-    return execution, stream
+    return execution

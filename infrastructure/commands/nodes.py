@@ -13,10 +13,10 @@ from domain.nodes.decisions import drain_claims, return_claims
 from domain.nodes.events import NodeDrained, NodeEnrolled, NodeReturned
 from domain.policies.facts import NodeFacts
 from domain.statements import GOVERNANCE, REPORT, require_claims, require_threshold
-from infrastructure.commands.border import all_verified, keys_of, verified
+from infrastructure.commands.border import all_verified_or_known, keys_of, verified_or_known
 from infrastructure.commands.loading import load_node, load_root
+from infrastructure.commands.machines import require_proved
 from infrastructure.commands.tenants import statement_command
-from infrastructure.credentials.node import verify_node
 from infrastructure.keys.did_key import did_key
 from infrastructure.keys.thumbprint import thumbprint
 from infrastructure.ledger import Answer, Command, Ledger
@@ -36,17 +36,23 @@ def enrol_node(
     platform = ledger.platform()
     root = load_root(ledger)
     kid, now_ms = thumbprint(public_key), ledger.clock.now_ms()
-    claims = verify_node(credential, trusted_issuers=root.issuers, at_ms=now_ms, node=did_key(public_key)).subject
+    keys = {kid: public_key}
+    signed = verified_or_known(ledger, platform.log_id, acceptance, typ=REPORT, keys=keys, aud=platform.origin)
+    require_claims(signed, enrolment_claims(facts))
+    command = statement_command(platform.log_id, [signed], {"node": facts.node})
+    known = ledger.answered(command)
+    if known is not None:
+        return Answer(known, ())
+    claims = ledger.credentials.node(credential, root.issuers, now_ms, node=did_key(public_key)).subject
     said = (claims.operator, claims.country_of_operation, claims.vendor, claims.platform_ids)
     if said != (facts.operator, facts.country, facts.vendor, facts.platform_ids):
         raise NotAuthorisedError("operator, country, vendor or platform ids are not what the credential says")
     if (claims.attributes, claims.admits) != (facts.attributes, facts.admits):
         raise NotAuthorisedError("attributes or admitted DAOs are not what the credential says")
-    if facts.evidence_class != "software" or facts.platform_ids != (platform_id(kid),):
-        # Each platform id is proved at enrolment; this version can prove the node's own key only.
-        raise NotAuthorisedError(f"only software evidence can be proved here, with the platform id {platform_id(kid)}")
-    signed = verified(acceptance, typ=REPORT, keys={kid: public_key}, aud=platform.origin, now_ms=now_ms)
-    require_claims(signed, enrolment_claims(facts))
+    if facts.evidence_class != "software":
+        require_proved(ledger, facts, kid)
+    elif facts.platform_ids != (platform_id(kid),) or facts.evidence_root is not None:
+        raise NotAuthorisedError(f"a node with software evidence has the one platform id {platform_id(kid)}")
     event = NodeEnrolled(
         facts=facts,
         kid=kid,
@@ -55,10 +61,6 @@ def enrol_node(
         credential_digest=sha256_hex(canonical(dict(credential))),
         acceptance=acceptance,
     )
-    command = statement_command(platform.log_id, [signed], {"node": facts.node})
-    known = ledger.answered(command)
-    if known is not None:
-        return Answer(known, ())
     try:
         load_node(ledger, facts.node)
     except UnknownError:
@@ -95,8 +97,8 @@ def _by_the_operator(ledger: Ledger, event: NodeDrained | NodeReturned, expected
     root = load_root(ledger)
     load_node(ledger, event.node)
     keys = keys_of(root.principals.values(), GOVERNANCE)
-    now_ms = ledger.clock.now_ms()
-    signed = all_verified(event.statements, typ=GOVERNANCE, keys=keys, aud=platform.origin, now_ms=now_ms)
+    aud = platform.origin
+    signed = all_verified_or_known(ledger, platform.log_id, event.statements, typ=GOVERNANCE, keys=keys, aud=aud)
     require_threshold(signed, root.principals, roles=root.admins, threshold=root.threshold, expected=expected)
     command = statement_command(platform.log_id, signed, {"node": event.node})
     stream = node_stream(event.node)
@@ -107,6 +109,6 @@ def _by_the_operator(ledger: Ledger, event: NodeDrained | NodeReturned, expected
         newest = next(ledger.newest(platform.log_id, stream))
         try:
             return ledger.append([Pending(platform.log_id, stream, newest.version + 1, event)], command=command)
-        except ConflictError:  # the node's own telemetry came first
+        except ConflictError:  # another act of the operator came first
             continue
     raise UnavailableError("the node's stream keeps growing: send it again")

@@ -1,9 +1,13 @@
-"""The provisioning gate and the release of inputs: decided at one position, durable before any ciphertext leaves."""
+"""The provisioning gate and the release of inputs: decided at one position, durable before any ciphertext leaves.
+
+Under `custody: operator` one transaction holds appraisal, gate and release. Under `custody: tenant` the gate is passed
+here, and the release is decided when the tenant's releaser speaks (infrastructure.commands.releases).
+"""
 
 from collections.abc import Sequence
-from typing import Final
 
 from domain.attestation.binding import SALT_BYTES, input_info, salted_commitment
+from domain.attestation.platform import as_appraised
 from domain.attestation.release import release_info
 from domain.cacs.document import CacRecord, draft_document
 from domain.errors import MalformedError, RefusedError, VerificationError
@@ -15,54 +19,43 @@ from domain.executions.events import (
     ExecutionFaulted,
     InputsReleased,
 )
+from domain.executions.releases import BY_OPERATOR, await_release
 from domain.identifiers import stream_of
 from domain.message import Event, Pending
 from domain.policies.feasible import feasible, told
-from domain.scheduling.state import Scheduling
 from domain.time import tick_of
 from domain.workloads.decisions import read_request
 from domain.workloads.events import WorkloadDenied
 from infrastructure.commands.context import Context, load_context, on_execution
-from infrastructure.commands.loading import load_root, scopes_above
+from infrastructure.commands.residence import Residence
 from infrastructure.commands.submissions import check_credential, submitted_statement
-from infrastructure.credentials.node import verify_node
-from infrastructure.credentials.verifiable import CredentialRefusedError
+from infrastructure.credentials.refusal import CredentialRefusedError
 from infrastructure.engine_digest import engine_digest
 from infrastructure.keys import hpke
 from infrastructure.ledger import Attachment, Ledger
 
-RELEASED_BY: Final = "custody: operator"
-"""The embedded releaser holds the tenant's release key, so the operator has seen the inputs; event and CAC say so."""
-
 
 def provision(
-    ledger: Ledger, cell: Scheduling, context: Context, appraised: EvidenceAppraised
+    ledger: Ledger, cell: Residence, context: Context, appraised: EvidenceAppraised
 ) -> tuple[list[Pending], Sequence[Attachment]]:
     """Evaluate the same rules with the evidence as appraised; if they hold, release the inputs to this enclave's key.
+
+    Where the tenant holds the release key itself, its releaser is waited for instead.
 
     Returns:
         The pending events, the appraisal first, and what is attached to them.
     """
-    if any(other.faulted is not None for other in context.siblings(ledger)):
+    if any(other.faulted is not None for other in context.siblings):
         # The workload is held: nothing of it gets inputs until governance lets it run again (domain rule 4).
         ended = ExecutionAbandoned(execution_id=context.execution.id, reason="workload_ended")
         return on_execution(context, [appraised, ended]), ()
-    policy, version = context.policy(), context.tenant.policy_version
-    failed = _failed(ledger, cell, context, appraised)
-    rule, have, need = failed or ("", "", "")
-    gate = EnclaveProvisioned(
-        execution_id=context.execution.id,
-        passed=failed is None,
-        rule=rule,
-        have=have,
-        need=need,
-        policy_version=version,
-        policy_digest=policy.digest(),
-    )
+    policy = context.policy()
+    failed = forbidden(ledger, cell, context, appraised)
     if failed is not None:
-        abandoned = ExecutionAbandoned(execution_id=context.execution.id, reason="provisioning_denied")
-        denied = _denied(ledger, context, failed, policy_digest=policy.digest())
-        return [*on_execution(context, [appraised, gate, abandoned]), denied], ()
+        return refused(ledger, context, failed, after=[appraised]), ()
+    gate = _gate(context, None)
+    if context.tenant.custody == "tenant":
+        return on_execution(context, [appraised, gate, await_release(context.execution)]), ()
     try:
         attachments = _resealed(ledger, context, appraised)
     except (MalformedError, VerificationError):
@@ -81,28 +74,57 @@ def provision(
         hpke_key_digest=appraised.hpke_key_digest,
         commitments=tuple(item.commitment for item in context.workload.submitted.inputs),
         payloads=tuple(item.reference() for item in attachments),
-        released_by=RELEASED_BY,
+        released_by=BY_OPERATOR,  # the embedded releaser: the operator has seen the inputs
     )
     events: list[Event] = [appraised, gate, released]
     return on_execution(context, events), attachments
 
 
-def _failed(
-    ledger: Ledger, cell: Scheduling, context: Context, appraised: EvidenceAppraised
+def refused(
+    ledger: Ledger, context: Context, failed: tuple[str, str, str], *, after: Sequence[Event] = ()
+) -> list[Pending]:
+    """Return what follows from a gate that is not passed: its verdict, the end of the attempt, the denial.
+
+    Args:
+        ledger: the ledger.
+        context: the execution.
+        failed: rule, have and need.
+        after: events of the execution that come first.
+    """
+    abandoned = ExecutionAbandoned(execution_id=context.execution.id, reason="provisioning_denied")
+    denied = _denied(ledger, context, failed, policy_digest=context.policy().digest())
+    return [*on_execution(context, [*after, _gate(context, failed), abandoned]), denied]
+
+
+def _gate(context: Context, failed: tuple[str, str, str] | None) -> EnclaveProvisioned:
+    rule, have, need = failed or ("", "", "")
+    return EnclaveProvisioned(
+        execution_id=context.execution.id,
+        passed=failed is None,
+        rule=rule,
+        have=have,
+        need=need,
+        policy_version=context.tenant.policy_version,
+        policy_digest=context.policy().digest(),
+    )
+
+
+def forbidden(
+    ledger: Ledger, cell: Residence, context: Context, appraised: EvidenceAppraised
 ) -> tuple[str, str, str] | None:
     """Return rule, have and need of the first thing that forbids the release at this position, or None."""
     now_ms = ledger.clock.now_ms()
     request = read_request(submitted_statement(context.workload.submitted))
     request = request.model_copy(update={"bounds": context.queued.facts.bounds})  # a retry may have raised them
-    credential = check_credential(scopes_above(ledger, context.tenant), context.tenant, request, now_ms)
+    credential = check_credential(ledger, context.above, context.tenant, request, now_ms)
     if not credential.passed:
         return "credential", credential.reason, "a TEEExecutorVC in force"
-    root = load_root(ledger)
+    root = context.above[-1]
     try:
-        verify_node(context.node.enrolled.credential, trusted_issuers=root.issuers, at_ms=now_ms)
+        ledger.credentials.node(context.node.enrolled.credential, root.issuers, now_ms)
     except CredentialRefusedError as error:
         return "node_credential", str(error), "a node credential in force"
-    node = context.node.enrolled.facts.model_copy(update={"evidence_class": appraised.evidence_class})
+    node = as_appraised(context.node.enrolled.facts, appraised)
     residents = cell.residents(node.node, without=context.execution.id)
     attempt = context.attempt_nodes(ledger)
     findings = feasible(
@@ -136,7 +158,7 @@ def _denied(ledger: Ledger, context: Context, failed: tuple[str, str, str], *, p
 
 def _resealed(ledger: Ledger, context: Context, appraised: EvidenceAppraised) -> list[Attachment]:
     """Open each input with the tenant's release key and seal it to the enclave's, bound to execution and commitment."""
-    release = ledger.keyring.get(context.log_id).release_key()
+    release = ledger.keys(context.log_id).release_key()
     submitted = context.workload.submitted
     stream, own = stream_of(submitted.workload_id), stream_of(context.execution.id)
     attachments = []
@@ -158,7 +180,7 @@ def released_inputs(ledger: Ledger, execution_id: str) -> tuple[tuple[bytes, ...
     Raises:
         RefusedError: when nothing was released to this execution, or it is over.
     """
-    context = load_context(ledger, execution_id)
+    context = load_context(ledger, execution_id)  # it stores nothing, so no guard would notice what is old
     if context.execution.status not in {"released", "started"}:
         raise RefusedError(f"the execution is {context.execution.status}; no inputs are released to it")
     record = cac_record(context)
@@ -184,6 +206,6 @@ def cac_record(context: Context) -> CacRecord:
         queued=context.queued,
         appraised=appraised,
         released=released,
-        evidence_entry=entries[EvidenceAppraised],
+        evidence_entry=entries[type(appraised)],
         release_entry=entries[InputsReleased],
     )

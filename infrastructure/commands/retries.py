@@ -11,7 +11,7 @@ from domain.executions.events import ExecutionFaulted
 from domain.identifiers import stream_of
 from domain.message import Pending, Recorded
 from domain.statements import GOVERNANCE, Signed
-from infrastructure.commands.border import all_verified, keys_of
+from infrastructure.commands.border import all_verified_or_known, keys_of
 from infrastructure.commands.context import Context, load_context, on_execution
 from infrastructure.commands.loading import load_clause
 from infrastructure.commands.tenants import statement_command
@@ -30,14 +30,22 @@ class RetryDraft:
     claims: dict[str, Any]
 
 
-def draft_retry(ledger: Ledger, execution_id: str, *, bounds: Bounds | None, within_ms: int | None) -> RetryDraft:
+def draft_retry(
+    ledger: Ledger,
+    execution_id: str,
+    *,
+    bounds: Bounds | None,
+    within_ms: int | None = None,
+    not_after_ms: int | None = None,
+) -> RetryDraft:
     """Return what has to be signed to let a held workload run again.
 
     Args:
         ledger: the ledger.
         execution_id: the faulted execution.
         bounds: new bounds, or None for the same.
-        within_ms: how long the authorisation holds, or None for the policy's timeout.
+        within_ms: how long the authorisation holds from now on, or None for the policy's timeout.
+        not_after_ms: when it ends, in place of that; what was signed says so.
 
     Raises:
         RefusedError: when the execution did not fault.
@@ -49,8 +57,8 @@ def draft_retry(ledger: Ledger, execution_id: str, *, bounds: Bounds | None, wit
     index = ledger.recorder.leaf_index(context.log_id, fault.stream_id, fault.version)
     fault = placed(fault, index, fault.leaf_hash)
     asked = bounds or context.queued.facts.bounds
-    timeout_ms = within_ms or context.policy().re_authorisation().timeout_ms
-    not_after_ms = ledger.clock.now_ms() + timeout_ms
+    if not_after_ms is None:
+        not_after_ms = ledger.clock.now_ms() + (within_ms or context.policy().re_authorisation().timeout_ms)
     claims = retry_claims(
         context.tenant, fault, context.queued, policy=context.policy(), bounds=asked, not_after_ms=not_after_ms
     )
@@ -70,7 +78,7 @@ def authorize(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answe
     known = _answered(ledger, draft, signed)
     if known is not None:
         return known
-    if not all(sibling.terminal for sibling in context.siblings(ledger)):
+    if not all(sibling.terminal for sibling in context.siblings):
         raise ConflictError("other enclaves of this attempt have not come to their end yet; repeat when they have")
     clause = load_clause(ledger, context.queued.clause_id)
     if clause is None:
@@ -94,7 +102,7 @@ def authorize(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answe
         *on_execution(context, [authorized]),
         Pending(context.log_id, stream, context.workload.version + 1, queued),
     ]
-    return ledger.append(pending, command=command, guards=context.guards(ledger))
+    return ledger.append(pending, command=command, guards=context.guards())
 
 
 def refuse(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answer:
@@ -119,15 +127,15 @@ def refuse(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> Answer:
     )
     pending = on_execution(context, [refused])
     command = _command(draft, signed, refused=True)
-    return ledger.append(pending, command=command, guards=context.guards(ledger))
+    return ledger.append(pending, command=command, guards=context.guards())
 
 
 def _as_of_now(ledger: Ledger, draft: RetryDraft, tokens: Sequence[str]) -> tuple[Context, tuple[Signed, ...]]:
     """Read the execution again, and verify the signatures with the keys that are enrolled now."""
     context = load_context(ledger, draft.context.execution.id)
     keys = keys_of(context.tenant.principals.values(), GOVERNANCE)
-    now_ms = ledger.clock.now_ms()
-    return context, all_verified(tokens, typ=GOVERNANCE, keys=keys, aud=context.tenant.origin, now_ms=now_ms)
+    aud = context.tenant.origin
+    return context, all_verified_or_known(ledger, context.log_id, tokens, typ=GOVERNANCE, keys=keys, aud=aud)
 
 
 def _command(draft: RetryDraft, signed: Sequence[Signed], *, refused: bool = False) -> Command:

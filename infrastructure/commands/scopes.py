@@ -12,10 +12,11 @@ from domain.tenants.events import ScopeKind, ScopeRegisteredBelow
 from domain.tenants.scopes import endorse_scope, require_name, require_place
 from domain.tenants.state import Tenant
 from domain.tenants.state import evolve as evolve_tenant
-from infrastructure.commands.border import all_verified, keys_of
+from infrastructure.commands.border import all_verified, all_verified_or_known, keys_of
 from infrastructure.commands.guarding import guard_of
+from infrastructure.commands.holders import acceptance, admin_keys
 from infrastructure.commands.loading import everybody, load_genesis, load_scope, scope_claim, scopes_above
-from infrastructure.commands.tenants import Enrolment, statement_command
+from infrastructure.commands.tenants import Enrolment, acceptance_claim, statement_command
 from infrastructure.keys.keyring import LogKind
 from infrastructure.ledger import Answer, Ledger
 
@@ -80,13 +81,13 @@ def register_scope(
         RefusedError: when the scope above may have none such below it.
     """
     log_id, aud, now_ms = UUID(registration.scope_id), registration.origin, ledger.clock.now_ms()
-    log = ledger.log(log_id)
-    if (log.origin, log.slot) != (registration.origin, registration.slot):
+    log = next((one for one in ledger.logs() if one.log_id == log_id), None)
+    if log is None or (log.origin, log.slot) != (registration.origin, registration.slot):
         raise NotAuthorisedError("the registration names an origin or slot that is not its log's")
     parent = load_scope(ledger, registration.parent)
     above = (parent, *scopes_above(ledger, parent))
-    keys = {admin.kid: bytes.fromhex(admin.public_key) for admin in registration.admins}
-    accepted = all_verified(acceptances, typ=GOVERNANCE, keys=keys, aud=aud, now_ms=now_ms)
+    keys = admin_keys(registration.admins)
+    accepted = all_verified_or_known(ledger, log_id, acceptances, typ=GOVERNANCE, keys=keys, aud=aud)
     accept_registration(registration, accepted)
     command = statement_command(log_id, accepted, {"scope": registration.scope_id})
     known = ledger.answered(command)
@@ -101,9 +102,10 @@ def register_scope(
     events: list[Event] = [registered]
     for enrolment in enrolments:
         signatures = all_verified(enrolment.tokens, typ=GOVERNANCE, keys=keys, aud=aud, now_ms=now_ms)
-        events.append(enrol_principal(scope, enrolment.principal, signatures))
+        accepted_by = acceptance(ledger, log_id, enrolment.principal, aud)
+        events.append(enrol_principal(scope, enrolment.principal, signatures, acceptance=accepted_by))
         scope = evolve_tenant(events[-1], scope)
-        claims.append(statement_command(log_id, signatures, {}))
+        claims += [statement_command(log_id, signatures, {}), *acceptance_claim(log_id, accepted_by)]
     claims.append(scope_claim(ledger, registered.name, {"scope": registered.scope_id}))
     pending = [Pending(log_id, log_id, version, event) for version, event in enumerate(events)]
     return ledger.append(pending, command=command, claims=claims, guards=[guard_of(parent)])

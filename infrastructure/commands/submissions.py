@@ -18,12 +18,12 @@ from domain.workloads.decisions import (
     submit_workload,
 )
 from domain.workloads.events import WorkloadSubmitted
-from infrastructure.commands.border import keys_of, verified
+from infrastructure.commands.border import keys_of, verified_or_known
 from infrastructure.commands.guarding import guard_of
 from infrastructure.commands.loading import load_clause, load_workload, scopes_above, trusted_issuers
 from infrastructure.commands.tenants import statement_command
-from infrastructure.credentials.executor import check_scope, verify_executor
-from infrastructure.credentials.verifiable import CredentialRefusedError
+from infrastructure.credentials.executor import check_scope
+from infrastructure.credentials.refusal import CredentialRefusedError
 from infrastructure.engine_digest import engine_digest
 from infrastructure.ledger import Answer, Attachment, Command, Ledger
 from infrastructure.postgres.records import Guard
@@ -48,13 +48,19 @@ def submit(ledger: Ledger, tenant: Tenant, token: str, ciphertexts: Sequence[byt
     """
     log_id, now_ms = UUID(tenant.log_id), ledger.clock.now_ms()
     keys = keys_of(tenant.principals.values(), SUBMISSION)
-    signed = verified(token, typ=SUBMISSION, keys=keys, aud=tenant.origin, now_ms=now_ms)
+    signed = verified_or_known(ledger, log_id, token, typ=SUBMISSION, keys=keys, aud=tenant.origin)
     request = read_request(signed)
     command = statement_command(log_id, [signed], {"workload": request.workload})
     known = ledger.answered(command)
     if known is not None:
         return Answer(known, ())
-    stream = _free_stream(ledger, request.workload)
+    try:
+        stream = _free_stream(ledger, request.workload)
+    except ConflictError:
+        known = ledger.answered(command)  # the same statement, carried out since we looked
+        if known is None:
+            raise
+        return Answer(known, ())
     clause = load_clause(ledger, request.clause_id)
     above = scopes_above(ledger, tenant)
     guards = [guard_of(tenant), *map(guard_of, above), *_clause_guard(ledger, clause)]
@@ -63,7 +69,7 @@ def submit(ledger: Ledger, tenant: Tenant, token: str, ciphertexts: Sequence[byt
         tenant,
         clause,
         signed,
-        check_credential(above, tenant, request, now_ms),
+        check_credential(ledger, above, tenant, request, now_ms),
         stored=[attachment.reference() for attachment in attachments],
         engine=engine_digest(),
         seen=ledger.head(log_id).size - 1,
@@ -84,7 +90,7 @@ def cancel(ledger: Ledger, tenant: Tenant, workload: str, token: str) -> Answer:
     """
     log_id = UUID(tenant.log_id)
     keys = keys_of(tenant.principals.values(), SUBMISSION)
-    signed = verified(token, typ=SUBMISSION, keys=keys, aud=tenant.origin, now_ms=ledger.clock.now_ms())
+    signed = verified_or_known(ledger, log_id, token, typ=SUBMISSION, keys=keys, aud=tenant.origin)
     command = statement_command(log_id, [signed], {"workload": workload})
     known = ledger.answered(command)
     if known is not None:
@@ -95,12 +101,17 @@ def cancel(ledger: Ledger, tenant: Tenant, workload: str, token: str) -> Answer:
     return ledger.append(pending, command=command, guards=[guard_of(tenant)])
 
 
-def check_credential(above: Sequence[Tenant], tenant: Tenant, request: Request, now_ms: int) -> CredentialVerdict:
-    """Check the tenant's TEEExecutorVC, which a scope above it issued, for a submission, at an instant."""
+def check_credential(
+    ledger: Ledger, above: Sequence[Tenant], tenant: Tenant, request: Request, now_ms: int
+) -> CredentialVerdict:
+    """Check the tenant's TEEExecutorVC, which a scope above it issued, for a submission, at an instant.
+
+    Its status, and every credential above it, are checked too; where nobody can tell, it does not pass.
+    """
     if tenant.credential is None:
         return CredentialVerdict(passed=False, reason="no TEEExecutorVC was granted", digest=None, valid_until_ms=None)
     try:
-        claims = verify_executor(tenant.credential, trusted_issuers=trusted_issuers(above), at_ms=now_ms)
+        claims = ledger.credentials.executor(tenant.credential, trusted_issuers(above), now_ms)
         check_scope(
             claims,
             tenant=tenant.did,

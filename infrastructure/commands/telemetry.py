@@ -1,14 +1,19 @@
-"""Nodes' heartbeats as they come in: verified, in order, one in an interval, in the platform log."""
+"""Nodes' heartbeats as they come in: verified, in order, one in an interval, in the platform log.
+
+Invariants:
+- They lie in the node's telemetry stream, with what is said of its signs of life; its own stream, which everybody
+  enrolled may read, tells nothing of load. What releases before 0.2 wrote lies there, and its chain goes on here.
+"""
 
 from dataclasses import dataclass
 
 from domain.errors import ConflictError, MalformedError, UnavailableError
-from domain.identifiers import node_stream
-from domain.message import Pending, Recorded
-from domain.nodes.events import NodeEnrolled, TelemetryReported
+from domain.identifiers import node_stream, telemetry_stream
+from domain.message import Pending
+from domain.nodes.events import TelemetryReported
 from domain.nodes.telemetry import INTERVAL_MS, next_report, report_telemetry
 from domain.statements import REPORT
-from infrastructure.commands.border import verified
+from infrastructure.commands.border import verified_or_known
 from infrastructure.commands.loading import load_node
 from infrastructure.commands.tenants import statement_command
 from infrastructure.ledger import Answer, Ledger
@@ -19,7 +24,7 @@ _ATTEMPTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """How far a node's telemetry has come: the newest report that counts, when it was recorded, the stream's end."""
+    """How far a node's telemetry has come: the newest report that counts, when it was recorded, its stream's end."""
 
     newest: TelemetryReported | None
     at_ms: int | None
@@ -38,14 +43,16 @@ def load_reported(ledger: Ledger, node: str) -> Reported:
         UnknownError: when the node is not enrolled.
     """
     load_node(ledger, node)
-    first: Recorded | None = None
-    for recorded in ledger.newest(ledger.platform().log_id, node_stream(node)):
-        first = first or recorded
+    platform = ledger.platform().log_id
+    version = -1
+    for recorded in ledger.newest(platform, telemetry_stream(node)):
+        version = max(version, recorded.version)
         if isinstance(recorded.event, TelemetryReported):
-            return Reported(recorded.event, recorded.at_ms, first.version)
-        if isinstance(recorded.event, NodeEnrolled):
-            break
-    return Reported(None, None, first.version if first else -1)
+            return Reported(recorded.event, recorded.at_ms, version)
+    for recorded in ledger.newest(platform, node_stream(node)):
+        if isinstance(recorded.event, TelemetryReported):
+            return Reported(recorded.event, recorded.at_ms, version)
+    return Reported(None, None, version)
 
 
 def telemetry(ledger: Ledger, token: str) -> Answer:
@@ -65,7 +72,7 @@ def telemetry(ledger: Ledger, token: str) -> Answer:
     if not isinstance(node, str):
         raise MalformedError("telemetry is malformed at node")
     known, platform, now_ms = load_node(ledger, node), ledger.platform(), ledger.clock.now_ms()
-    signed = verified(token, typ=REPORT, keys=known.keys, aud=platform.origin, now_ms=now_ms)
+    signed = verified_or_known(ledger, platform.log_id, token, typ=REPORT, keys=known.keys, aud=platform.origin)
     for _ in range(_ATTEMPTS):
         command = statement_command(platform.log_id, [signed], {"accepted": True, "reason": ""})
         answered = ledger.answered(command)
@@ -76,9 +83,9 @@ def telemetry(ledger: Ledger, token: str) -> Answer:
         if reported.at_ms is not None and now_ms < reported.at_ms + INTERVAL_MS:
             early = f"one report in {INTERVAL_MS} ms is recorded; the next one from {reported.at_ms + INTERVAL_MS} on"
             return Answer({"accepted": False, "reason": early}, ())
-        pending = Pending(platform.log_id, node_stream(node), reported.version + 1, event)
+        pending = Pending(platform.log_id, telemetry_stream(node), reported.version + 1, event)
         try:
             return ledger.append([pending], command=command)
         except ConflictError:  # the decider, or the node itself, wrote to the stream: look again
             continue
-    raise UnavailableError("the node's stream keeps growing: send it again")
+    raise UnavailableError("the node's telemetry keeps growing: send it again")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from domain.errors import VerificationError
 from domain.message import Recorded
-from domain.scheduling.views import view_bytes
+from domain.scheduling.views import View, as_version_1, view_bytes
 from domain.transparency.anchors import slot_of
 from domain.transparency.hashing import EMPTY_ROOT
 from domain.transparency.traces import Kind, entry_salt, trace_value, verify_place
@@ -15,7 +15,7 @@ from infrastructure.audit.anchored import BundleAudit, Expected
 from infrastructure.audit.bundle_openings import read_openings
 from infrastructure.audit.disclosure import read_keys
 from infrastructure.audit.opening import opened_entries
-from infrastructure.conform.own import COMMITMENT, OwnDecisions
+from infrastructure.conform.own import COMMITMENT, OwnDecisions, nobody_elses
 from infrastructure.redeciding.views import kept_view
 from infrastructure.tlog.reader import read_checkpoint, read_entries
 from infrastructure.tracing.own import OwnEntry, read_own
@@ -56,7 +56,7 @@ def conform_bundle(path: Path, expected: Expected) -> OwnReport:
     placed = _placed(path, roots)
     _require_in_time(placed, roots, sizes)
     slot, slot_key, own = slot_of(origin), expected.slot_key(origin), OwnDecisions()
-    hidden = traced = 0
+    hidden = traced = undecided = 0
     for index, recorded in enumerate(opened_entries(read_entries(path), keys, origin)):
         one = placed.get(index)
         if recorded is None:
@@ -65,6 +65,7 @@ def conform_bundle(path: Path, expected: Expected) -> OwnReport:
         if one is not None:
             _require_traced(one, recorded, slot, slot_key)
             traced += 1
+            undecided += one.own.kind is Kind.INPUT and nobody_elses(recorded.event)
         if not hidden:
             own.take(recorded, decided=one is not None and one.own.kind is Kind.DECISION)
     report = OwnReport(origin, checkpoint.size, engines=dict(own.engines))
@@ -72,6 +73,10 @@ def conform_bundle(path: Path, expected: Expected) -> OwnReport:
     report.checked += [f"{count} {what}" for what, count in sorted(own.checked.items())]
     if hidden:
         report.not_checked.append(f"{hidden} entries whose keys are not disclosed, and what follows them")
+    if undecided:
+        report.not_checked.append(
+            f"{undecided} decisions that are traced as inputs: brought back after a restore, or nobody's"
+        )
     if checkpoint.size - len(placed):
         report.not_checked.append(f"{checkpoint.size - len(placed)} entries that no round which is shown traces")
     return report
@@ -121,14 +126,19 @@ def _require_traced(one: _Placed, recorded: Recorded, slot: int, slot_key: bytes
     own, index = one.own, one.round_index
     if slot_key is not None and entry_salt(slot_key, index, recorded.leaf_hash) != own.salt:
         raise VerificationError(f"round {index}: the salt of entry {own.leaf} is not that of the slot's key")
-    value = trace_value(own.salt, own.kind, recorded.leaf_hash, _digest(recorded, slot), own.order)
+    view = kept_view(recorded, slot)
     try:
-        verify_place(value, own.at, own.size, own.path, one.root)
+        _verify_place(one, recorded, view)
     except VerificationError as error:
-        raise VerificationError(
-            f"round {index}: entry {own.leaf} is not traced with its own view as {own.kind.name.lower()}: {error}"
-        ) from None
+        try:
+            _verify_place(one, recorded, as_version_1(view))  # as a round before version 2 bound it
+        except VerificationError:
+            raise VerificationError(
+                f"round {index}: entry {own.leaf} is not traced with its own view as {own.kind.name.lower()}: {error}"
+            ) from None
 
 
-def _digest(recorded: Recorded, slot: int) -> bytes:
-    return sha256(view_bytes(kept_view(recorded, slot))).digest()
+def _verify_place(one: _Placed, recorded: Recorded, view: View) -> None:
+    own, digest = one.own, sha256(view_bytes(view)).digest()
+    value = trace_value(own.salt, own.kind, recorded.leaf_hash, digest, own.order)
+    verify_place(value, own.at, own.size, own.path, one.root)

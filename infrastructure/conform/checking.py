@@ -18,6 +18,11 @@ from domain.transparency.traces import CLOSING_LEAF, Kind, TraceTree, order_valu
 from infrastructure.redeciding.replay import DifferenceError, OvertakenError, Replay
 from infrastructure.tracing.lines import Line, TracedRound
 
+_UNREADABLE = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError
+)  # fmt: skip
+"""What the fold of a view raises whose members no event could have."""
+
 _MEMBERS = {"slot": int, "stream": str, "version": int, "leaf": int, "at_ms": int, "kind": str}
 
 
@@ -67,14 +72,14 @@ class Checker:
             raise DifferenceError(f"round {one.index}: {error}") from None
         except LedgerError as error:
             raise VerificationError(f"round {one.index}: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except _UNREADABLE as error:
             raise VerificationError(f"round {one.index}: a view that this engine can't read ({error!r:.100})") from None
         self.report.redecided = self._replay.redecided
         self.report.foreign = self._replay.foreign
         self.report.returned = self._replay.returned
 
     def _check(self, one: TracedRound) -> None:
-        if not one.lines:
+        if not one.traced:
             if one.entry.trace_root != EMPTY_ROOT:
                 raise VerificationError("its entry names a trace, which is not here")
             self.report.untraced.append(one.index)
@@ -82,11 +87,17 @@ class Checker:
         if one.after != self._position or one.position < one.after:
             raise VerificationError(f"it begins after position {one.after}, where {self._position} was reached")
         _require_root(one)
-        for place, line in enumerate(one.lines[:-1]):
-            self._take(place, line)
+        kinds: list[Kind] = []
+        closing = b""
+        for place, line in enumerate(one.lines):
+            if line.kind is Kind.CLOSING:
+                closing = line.view
+            else:
+                self._take(place, line)
+                kinds.append(line.kind)
         if self._position != one.position:
             raise VerificationError(f"it ends at position {one.position}, and its entries at {self._position}")
-        self._close(one.lines)
+        self._close(kinds, closing)
         self._conforms(one.index)
 
     def _take(self, place: int, line: Line) -> None:
@@ -101,17 +112,15 @@ class Checker:
         self.report.entries += 1
         self._replay.take(line.position, view, returned=line.returned)
 
-    def _close(self, lines: Iterable[Line]) -> None:
+    def _close(self, traced: Iterable[Kind], closing: bytes) -> None:
         self._replay.finish()
-        kinds = self._replay.drain()
-        *entries, closed = lines
-        for place, (line, kind) in enumerate(zip(entries, kinds, strict=True)):
-            if line.kind is not kind:
-                raise DifferenceError(f"place {place} is traced as {line.kind.name}, and is {kind.name}")
+        for place, (told, kind) in enumerate(zip(traced, self._replay.drain(), strict=True)):
+            if told is not kind:
+                raise DifferenceError(f"place {place} is traced as {told.name}, and is {kind.name}")
         if self._closing[0] != self._replay.batches:
             self._closing = (self._replay.batches, self._replay.state.digest())
-        if closed.view.hex() != self._closing[1]:
-            raise DifferenceError(f"the state that closes it is {self._closing[1]}, traced is {closed.view.hex()}")
+        if closing.hex() != self._closing[1]:
+            raise DifferenceError(f"the state that closes it is {self._closing[1]}, traced is {closing.hex()}")
 
     def _conforms(self, index: int) -> None:
         if index < self._first:
@@ -137,17 +146,17 @@ def check_rounds(
 
 def _require_root(one: TracedRound) -> None:
     """Hold the lines against line 5 of the round's entry, one cell's."""
-    last = one.lines[-1]
-    if (
-        last.kind is not Kind.CLOSING
-        or last.leaf_hash != CLOSING_LEAF
-        or any(line.kind is Kind.CLOSING for line in one.lines[:-1])
-    ):
-        raise VerificationError("its trace doesn't end with the closing state")
-    values = []
+    values: list[bytes] = []
+    closed: list[tuple[int, bytes]] = []
     for place, line in enumerate(one.lines):
         order = order_value(line.order_salt, one.index, place)
         values.append(trace_value(line.entry_salt, line.kind, line.leaf_hash, line.view_digest, order))
+        if line.kind is Kind.CLOSING and len(closed) <= 1:
+            closed.append((place, line.leaf_hash))
+    if not values:
+        raise VerificationError("its entry names a trace, which is not here")
+    if closed != [(len(values) - 1, CLOSING_LEAF)]:
+        raise VerificationError("its trace doesn't end with the closing state")
     if root_of_cells([TraceTree(values, one.padding_seed).root]) != one.entry.trace_root:
         raise VerificationError(
             "its entries don't give the trace root of the anchor log: one was changed, left out, added or moved"

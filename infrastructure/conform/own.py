@@ -10,8 +10,8 @@ Invariants:
 - What can't be told is counted and said, never passed.
 """
 
+from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass
 
 from domain.cacs.events import UsageMetered
 from domain.decided import Decided
@@ -20,10 +20,13 @@ from domain.executions.events import ExecutionFaulted, ExecutionReserved
 from domain.message import Event, Recorded
 from domain.policies.effective import effective_policy
 from domain.policies.kinds import Policy
-from domain.quotas.events import BandwidthGranted
+from domain.quotas.events import BandwidthGranted, QuotaBorrowed
+from domain.scheduling.views import members_of
 from domain.tenants.events import PolicyAdopted
 from domain.time import TICK_MS
 from domain.workloads.events import (
+    OverflowClosed,
+    OverflowOffered,
     WorkloadCancelled,
     WorkloadDeferred,
     WorkloadDenied,
@@ -31,6 +34,12 @@ from domain.workloads.events import (
     WorkloadPlaced,
     WorkloadQueued,
 )
+from infrastructure.conform.lines import Lines
+
+_DECIDERS = (
+    ExecutionReserved, OverflowClosed, OverflowOffered, QuotaBorrowed, WorkloadDeferred, WorkloadExpired, WorkloadPlaced
+)  # fmt: skip
+"""Events that only a decider makes, whatever they say."""
 
 MEBIBYTE = 1 << 20
 
@@ -42,10 +51,9 @@ COMMITMENT = (
 """What no tenant can tell from its own data: the cell's auditor checks it against the same trace roots."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    queued: WorkloadQueued
-    leaf: int
+def nobody_elses(event: Event) -> bool:
+    """Tell whether only a decider makes such an event: traced as an input, nobody has decided it again."""
+    return isinstance(event, _DECIDERS) or members_of(event).get("decider") is True
 
 
 class OwnDecisions:
@@ -60,7 +68,7 @@ class OwnDecisions:
         self.checked: Counter[str] = Counter()
         self.engines: Counter[str] = Counter()
         self._policies: list[tuple[int, int, Policy]] = [(-1, 0, Policy())]
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting = Lines()
         self._queued: dict[str, WorkloadQueued] = {}
         self._reserved: dict[str, ExecutionReserved] = {}
         self._grant: BandwidthGranted | None = None
@@ -112,7 +120,7 @@ class OwnDecisions:
         queued = self._queued.get(getattr(event, "workload_id", ""))
         if queued is None:
             raise VerificationError("it decides on a workload that was not queued")
-        _, version, policy = next(one for one in reversed(self._policies) if one[0] <= event.seen)
+        _, version, policy = self._policy(event.seen)
         if (event.policy_version, event.policy_digest) != (
             version, effective_policy(policy, queued.clause_rules).digest()
         ):  # fmt: skip
@@ -120,33 +128,25 @@ class OwnDecisions:
         self.checked["decisions that name the policy in force"] += 1
 
     def _require_first(self, event: WorkloadPlaced) -> None:
-        passed = self._before(event.workload_id, event.seen)
-        if passed:
-            raise VerificationError(f"{event.workload_id} was placed before {passed[0]}, which is of its class")
+        _, passed = self._before(event.workload_id, event.seen)
+        if passed is not None:
+            raise VerificationError(f"{event.workload_id} was placed before {passed}, which is of its class")
         self.checked["placements that pass nobody of their class"] += 1
 
     def _require_place(self, event: WorkloadDeferred) -> None:
-        place = len(self._before(event.workload_id, event.seen)) + 1
+        place = self._before(event.workload_id, event.seen)[0] + 1
         if event.place != place:
             raise VerificationError(f"it says place {event.place} within its class, which is {place}")
         self.checked["places in line"] += 1
 
-    def _before(self, workload: str, seen: int) -> list[str]:
-        """Return who of a workload's class waits before it, of those that were considered."""
-        mine = self._waiting.get(workload)
-        if mine is None:
-            raise VerificationError("it decides on a workload that does not wait")
-        _, _, policy = next(one for one in reversed(self._policies) if one[0] <= seen)
-        key = self._key(mine.queued, policy)
-        return [
-            other
-            for other, one in self._waiting.items()
-            if one.leaf < mine.leaf and self._key(one.queued, policy) == key
-        ]
+    def _before(self, workload: str, seen: int) -> tuple[int, str | None]:
+        """Return how many of a workload's class wait before it, of those that were considered, and who does first."""
+        adopted, _, policy = self._policy(seen)
+        return self._waiting.before(workload, adopted, policy)
 
-    @staticmethod
-    def _key(queued: WorkloadQueued, policy: Policy) -> str:
-        return queued.facts.class_key(effective_policy(policy, queued.clause_rules), 0)
+    def _policy(self, seen: int) -> tuple[int, int, Policy]:
+        """Return the policy that is in force when entries up to `seen` are considered, after its entry and version."""
+        return self._policies[bisect_right(self._policies, seen, key=lambda one: one[0]) - 1]
 
     def _spend(self, event: WorkloadPlaced) -> None:
         grant = self._grant
@@ -166,8 +166,15 @@ class OwnDecisions:
         if reserved is None:
             raise VerificationError("it meters an execution that was not reserved")
         memory_mib = -(-reserved.limits.memory_bytes // MEBIBYTE)
-        if event.memory_mib_ms != memory_mib * event.slot_ms or event.slot_ms > recorded.at_ms - reserved.from_ms:
+        queued = self._queued.get(reserved.workload_id)
+        if queued is None:
+            raise VerificationError("it meters an execution of a workload that was not queued")
+        slots = queued.facts.slots
+        held_ms = recorded.at_ms - reserved.from_ms
+        if event.memory_mib_ms * slots != memory_mib * event.slot_ms or event.slot_ms > slots * held_ms:
             raise VerificationError("it meters more than was held")
+        if event.node not in {None, reserved.node} or event.tokens not in {None, slots}:
+            raise VerificationError("it names another node, or other tokens, than its place had")
         self.checked["usage that was held"] += 1
 
     def _fold(self, recorded: Recorded, event: Event) -> None:
@@ -180,15 +187,15 @@ class OwnDecisions:
                 self._grant = event
             case WorkloadQueued():
                 self._queued[event.workload_id] = event
-                self._waiting[event.workload_id] = _Waiting(event, recorded.leaf_index)
+                self._waiting.join(event)
             case ExecutionReserved():
                 self._reserved[event.execution_id] = event
             case ExecutionFaulted():
                 held = self._reserved.get(event.execution_id)
                 queued = self._queued.get(held.workload_id) if held is not None else None
                 if held is not None and queued is not None and queued.attempt == held.attempt:
-                    self._waiting.pop(held.workload_id, None)
+                    self._waiting.leave(held.workload_id)
             case WorkloadPlaced() | WorkloadDenied() | WorkloadExpired() | WorkloadCancelled():
-                self._waiting.pop(event.workload_id, None)
+                self._waiting.leave(event.workload_id)
             case _:
                 pass

@@ -1,39 +1,47 @@
 """W3C VC Data Integrity 1.0 with the cryptosuite eddsa-jcs-2022 (vc-di-eddsa 1.0, section 3.3).
 
 Invariants:
-- Signed are SHA-256(JCS(proof options)) || SHA-256(JCS(document without proof)); the proof repeats the document's
-  `@context` [a proof hashed without it is refused by strict verifiers].
+- Signed are SHA-256(JCS(proof options)) || SHA-256(JCS(document without proof)). Our proofs repeat the document's
+  `@context`; of one that has none the document's own counts (3.3.2, step 4). One that was hashed with an `@context` and
+  lacks it fails by its signature.
 - `verify_proof` returns a new document, decoded from the very bytes that were hashed. Callers use nothing else.
 - Exactly one proof, of closed shape: an unknown member, another purpose, or a domain or challenge other than the
-  expected one (none expected: none allowed) refuses.
+  expected one (none expected: none allowed) refuses. So do proof sets and chains: which of them counts is a choice.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import rfc8785
+import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from domain.errors import MalformedError, NotAuthorisedError
+from infrastructure.credentials.documents import MAX_DOCUMENT_BYTES, Document, canonical_bytes, parse_document
 from infrastructure.credentials.timestamp import parse_timestamp, print_timestamp
 from infrastructure.keys import did_key, ed25519
-from infrastructure.keys.plaintext import encode_json, print_decoded
+from infrastructure.keys.plaintext import print_decoded
+
+__all__ = [
+    "MAX_DOCUMENT_BYTES", "Document", "Proof", "Resolve", "add_proof", "canonical_bytes", "check_proof", "check_use",
+    "hash_data", "open_document", "parse_document", "read_proof", "signed_parts", "verify_proof",
+]  # fmt: skip
 
 PROOF_TYPE = "DataIntegrityProof"
 CRYPTOSUITE = "eddsa-jcs-2022"
 ASSERTION_METHOD = "assertionMethod"
-MAX_DOCUMENT_BYTES = 262_144
-"""Greatest length of a secured document as JSON."""
 
 _REQUIRED = frozenset({"type", "cryptosuite", "verificationMethod", "proofPurpose", "proofValue"})
 _OPTIONAL = frozenset({"@context", "created", "expires", "domain", "challenge"})
-_TEXTS = (_REQUIRED | _OPTIONAL) - {"@context"}
+_FOREIGN = _OPTIONAL | {"id", "nonce"}
+"""What proofs of other issuers may say beside: it means nothing to whoever verifies a single proof."""
+_TEXTS = (_REQUIRED | _FOREIGN) - {"@context"}
 
-Document = dict[str, Any]
-"""A JSON object, decoded."""
+Resolve = Callable[[str], bytes]
+"""Gives the Ed25519 public key of a verification method. Raises MalformedError, NotAuthorisedError where it names none
+that may sign, and UnavailableError where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,50 +62,9 @@ class Proof:
         return self.verification_method.partition("#")[0]
 
 
-def parse_document(data: bytes | str) -> Document:
-    """Decode a JSON object in which no member occurs twice.
-
-    Raises:
-        MalformedError: when it is anything else, or longer than MAX_DOCUMENT_BYTES.
-    """
-    if len(data) > MAX_DOCUMENT_BYTES:
-        raise MalformedError(f"a document is longer than {MAX_DOCUMENT_BYTES} bytes")
-    try:
-        document = json.loads(data, object_pairs_hook=_unique_members)
-    except (ValueError, RecursionError):
-        raise MalformedError("a document is not valid JSON, or repeats a member") from None
-    if not isinstance(document, dict):
-        raise MalformedError("a document is not a JSON object")
-    return document
-
-
-def canonical_bytes(document: Mapping[str, Any]) -> bytes:
-    """Return the RFC 8785 bytes of a document.
-
-    Raises:
-        MalformedError: when it has no such form (integers of 2^53 and more, NaN, lone surrogates), or is too long.
-    """
-    value = dict(document)
-    try:
-        data = _printed(value)
-    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError):
-        raise MalformedError("a document has no canonical form (RFC 8785)") from None
-    if len(data) > MAX_DOCUMENT_BYTES:
-        raise MalformedError(f"a document is longer than {MAX_DOCUMENT_BYTES} bytes")
-    return data
-
-
-def _printed(value: Document) -> bytes:
-    """Return the RFC 8785 bytes: by the fast writer, which equals it on the values that it takes."""
-    try:
-        return encode_json(value)
-    except MalformedError:
-        return rfc8785.dumps(value)
-
-
-def hash_data(document: Mapping[str, Any], options: Mapping[str, Any]) -> bytes:
+def hash_data(document: Mapping[str, Any], options: Mapping[str, Any], *, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
     """Return the 64 bytes that are signed: hash of the proof options, then hash of the unsecured document."""
-    return b"".join(hashlib.sha256(canonical_bytes(part)).digest() for part in (options, document))
+    return b"".join(hashlib.sha256(canonical_bytes(part, limit=limit)).digest() for part in (options, document))
 
 
 def add_proof(
@@ -110,6 +77,7 @@ def add_proof(
     expires_ms: int | None = None,
     domain: str | None = None,
     challenge: str | None = None,
+    limit: int = MAX_DOCUMENT_BYTES,
 ) -> Document:
     """Return the document with a proof (vc-di-eddsa 3.3.1). The verification method is the key's did:key by default.
 
@@ -130,7 +98,7 @@ def add_proof(
     options |= {name: value for name, value in (("domain", domain), ("challenge", challenge)) if value is not None}
     if "@context" in document:
         options["@context"] = document["@context"]
-    signature = private_key.sign(hash_data(document, options))
+    signature = private_key.sign(hash_data(document, options, limit=limit))
     return {**document, "proof": {**options, "proofValue": did_key.encode_base58(signature)}}
 
 
@@ -142,7 +110,8 @@ def verify_proof(
     controller: str | None = None,
     domain: str | None = None,
     challenge: str | None = None,
-    resolve: Callable[[str], bytes] = did_key.resolve,
+    resolve: Resolve = did_key.resolve,
+    limit: int = MAX_DOCUMENT_BYTES,
 ) -> Document:
     """Check the one proof of a document (vc-di-eddsa 3.3.2) and return the document without it.
 
@@ -154,17 +123,30 @@ def verify_proof(
         domain: expected domain; None means that the proof names none.
         challenge: expected challenge; None means that the proof names none.
         resolve: gives the Ed25519 public key of a verification method; only did:key without it.
+        limit: greatest length of its canonical bytes.
 
     Raises:
         MalformedError: when document or proof are not what their format says.
         NotAuthorisedError: when the proof is another's, for something else, out of time, or its signature is wrong.
     """
     proof = read_proof(document)
-    _check_use(proof, purpose=purpose, controller=controller, domain=domain, challenge=challenge)
+    check_use(proof, purpose=purpose, controller=controller, domain=domain, challenge=challenge)
     _check_time(proof, at_ms)
-    data, hashed = _hashed(document)
+    return open_document(document, proof, resolve=resolve, limit=limit)
+
+
+def open_document(
+    document: Mapping[str, Any], proof: Proof, *, resolve: Resolve, limit: int = MAX_DOCUMENT_BYTES
+) -> Document:
+    """Check the signature of a document's own proof, and nothing else of it; return the document without it.
+
+    Raises:
+        MalformedError: when the document has no canonical form, or the method names no key.
+        NotAuthorisedError: when the signature is wrong.
+    """
+    data, hashed = _hashed(document, partial(canonical_bytes, limit=limit))
     ed25519.verify(resolve(proof.verification_method), proof.signature, hashed)
-    verified: Document = json.loads(data)
+    verified: Document = orjson.loads(data)
     return verified
 
 
@@ -186,7 +168,7 @@ def check_proof(
     """
     proof = read_proof(document)
     controller = did_key.did_key(public)
-    _check_use(proof, purpose=ASSERTION_METHOD, controller=controller, domain=domain, challenge=challenge)
+    check_use(proof, purpose=ASSERTION_METHOD, controller=controller, domain=domain, challenge=challenge)
     if proof.verification_method != did_key.verification_method(public):
         raise MalformedError("a did:key verification method is the DID, #, and the same key again")
     check(public, proof.signature, _hashed(document, print_decoded)[1])
@@ -211,8 +193,8 @@ def _hashed(
     return data, hashlib.sha256(printed(options)).digest() + hashlib.sha256(data).digest()
 
 
-def read_proof(document: Mapping[str, Any]) -> Proof:
-    """Parse the proof of a document without checking it.
+def read_proof(document: Mapping[str, Any], *, foreign: bool = False) -> Proof:
+    """Parse the proof of a document without checking it. `foreign` lets it have an `id` and a `nonce`.
 
     Raises:
         MalformedError: when there is none, more than one, or one of another shape.
@@ -220,7 +202,7 @@ def read_proof(document: Mapping[str, Any]) -> Proof:
     proof = document.get("proof")
     if not isinstance(proof, dict):
         raise MalformedError("a document needs exactly one proof")
-    if not _REQUIRED <= proof.keys() <= _REQUIRED | _OPTIONAL:
+    if not _REQUIRED <= proof.keys() <= _REQUIRED | (_FOREIGN if foreign else _OPTIONAL):
         raise MalformedError("a proof lacks a member, or has one that is not known here")
     if not all(isinstance(proof[name], str) for name in _TEXTS & proof.keys()):
         raise MalformedError("a member of a proof is not a string")
@@ -240,9 +222,19 @@ def read_proof(document: Mapping[str, Any]) -> Proof:
     )
 
 
-def _check_use(
-    proof: Proof, *, purpose: str, controller: str | None, domain: str | None, challenge: str | None
+def check_use(
+    proof: Proof,
+    *,
+    purpose: str = ASSERTION_METHOD,
+    controller: str | None = None,
+    domain: str | None = None,
+    challenge: str | None = None,
 ) -> None:
+    """Check what a proof was made for. Arguments as for `verify_proof`.
+
+    Raises:
+        NotAuthorisedError: when it was made for something else.
+    """
     if proof.purpose != purpose:
         raise NotAuthorisedError(f"the proof's purpose is not {purpose}")
     if controller is not None and proof.controller != controller:
@@ -263,13 +255,16 @@ def _check_time(proof: Proof, at_ms: int | None) -> None:
 
 
 def _unsecured(document: Mapping[str, Any], options: Mapping[str, Any]) -> Document:
-    """Return the document without proof, under the proof's `@context` (vc-di-eddsa 3.3.2, step 4)."""
+    """Return the document without proof, under the proof's `@context` (vc-di-eddsa 3.3.2, step 4).
+
+    A proof without one signs the document's own: what its signer hashed decides, as the specification says.
+    """
     unsecured = {name: value for name, value in document.items() if name != "proof"}
-    if ("@context" in unsecured) != ("@context" in options):
-        raise MalformedError("document and proof must both have an @context, or neither")
     if "@context" in options:
         begins_with = _as_list(options["@context"])
-        if _as_list(unsecured["@context"])[: len(begins_with)] != begins_with:
+        if "@context" not in unsecured:
+            raise MalformedError("the proof has an @context, and its document none")
+        if not begins_with or _as_list(unsecured["@context"])[: len(begins_with)] != begins_with:
             raise MalformedError("the document's @context doesn't begin with its proof's")
         unsecured["@context"] = options["@context"]
     return unsecured
@@ -281,10 +276,3 @@ def _as_list(context: object) -> list[Any]:
 
 def _instant(proof: Mapping[str, Any], name: str) -> int | None:
     return parse_timestamp(proof[name]) if name in proof else None
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> Document:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError
-    return members

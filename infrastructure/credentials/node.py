@@ -6,7 +6,7 @@ Invariants:
 - A machine without platform ids has none here; policies on country, operator, node or independence then fail.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -20,8 +20,11 @@ from domain.policies.facts import PlatformId
 from domain.policies.kinds import Word, Words
 from infrastructure.credentials import verifiable
 from infrastructure.credentials.data_integrity import Document
+from infrastructure.credentials.refusal import CredentialRefusedError, Refusal
+from infrastructure.credentials.resolving import Resolver
+from infrastructure.credentials.status_checking import StatusChecker
 from infrastructure.credentials.subject import Subject
-from infrastructure.credentials.verifiable import CredentialRefusedError, Grant, Refusal, StatusChecker
+from infrastructure.credentials.verifiable import Grant
 
 TYPE = "NodeCredential"
 
@@ -59,7 +62,8 @@ def issue_node(
     valid_until_ms: int,
     created_ms: int,
     credential_id: str | None = None,
-    status: Mapping[str, Any] | None = None,
+    status: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    verification_method: str | None = None,
 ) -> Document:
     """Return a signed NodeCredential. Arguments and errors as for `verifiable.issue`."""
     return verifiable.issue(
@@ -71,6 +75,7 @@ def issue_node(
         created_ms=created_ms,
         credential_id=credential_id,
         status=status,
+        verification_method=verification_method,
     )
 
 
@@ -81,13 +86,16 @@ def verify_node(
     at_ms: int,
     node: str | None = None,
     status: StatusChecker | None = None,
+    resolver: Resolver = verifiable.ONLY_DID_KEY,
 ) -> NodeClaims:
     """Verify a node credential at an instant; `node` is the DID that it must be about, if given.
 
     Raises:
         CredentialRefusedError: with its reason.
     """
-    grant = verifiable.verify(TYPE, document, trusted_issuers=trusted_issuers, at_ms=at_ms, status=status)
+    grant = verifiable.verify(
+        TYPE, document, trusted_issuers=trusted_issuers, at_ms=at_ms, status=status, resolver=resolver
+    )
     try:
         subject = NodeSubject.read(grant.subject)
     except MalformedError as error:

@@ -5,15 +5,15 @@ Invariants:
 - Integers from 2^53 on are decimal strings, smaller ones are numbers.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
+import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic.alias_generators import to_camel
 
 from domain.canonical import MAX_INTEGER
 from domain.errors import MalformedError
-from infrastructure.credentials.data_integrity import Document, canonical_bytes
+from infrastructure.credentials.data_integrity import Document
 
 _MAX_DIGITS = 20
 
@@ -37,8 +37,8 @@ WideInteger = Annotated[
 ]
 
 
-class Subject(BaseModel):
-    """A credentialSubject: Python names here, camelCase in the document."""
+class Part(BaseModel):
+    """An object inside a credentialSubject: Python names here, camelCase in the document."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -49,6 +49,10 @@ class Subject(BaseModel):
         validate_by_alias=True,
     )
 
+
+class Subject(Part):
+    """A credentialSubject."""
+
     id: Did
 
     def document(self) -> Document:
@@ -56,17 +60,21 @@ class Subject(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
     @classmethod
-    def read(cls, members: Mapping[str, Any]) -> Self:
+    def read(cls, members: object) -> Self:
         """Read the JSON object.
 
         Raises:
             MalformedError: naming the first member that is wrong.
         """
+        if not isinstance(members, dict):
+            raise MalformedError("a credentialSubject is not one object")
         try:
-            subject = cls.model_validate_json(canonical_bytes(members))
+            subject = cls.model_validate_json(orjson.dumps(members))
+        except TypeError:
+            raise MalformedError("a credentialSubject holds what JSON has not") from None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise MalformedError(f"credentialSubject.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        if subject.document() != dict(members):
+        if subject.document() != members:
             raise MalformedError("a value of credentialSubject is not in its one spelling")
         return subject

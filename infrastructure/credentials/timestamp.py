@@ -6,16 +6,19 @@ Invariants:
 """
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from domain.errors import MalformedError
 
 _PATTERN = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SAME_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - what is read has no zone until its own is taken off
 _MILLISECOND = timedelta(milliseconds=1)
-_MAX_OFFSET = timedelta(hours=14)
+_MINUTE_MS = 60_000
+_DAY_MS = 86_400_000
+_MAX_OFFSET_MINUTES = 14 * 60
 
 
 def parse_timestamp(text: object) -> int:
@@ -27,13 +30,13 @@ def parse_timestamp(text: object) -> int:
     match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise MalformedError("not a dateTimeStamp such as 2026-01-31T12:00:00Z")
-    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
-    fraction_ms = int((match[7] or "0").ljust(3, "0")[:3])
+    local, fraction, zone = match.groups()
     try:
-        moment = datetime(year, month, day, hour, minute, second, fraction_ms * 1000, _zone(match[8]))
-        return (moment - _EPOCH) // _MILLISECOND
-    except (ValueError, OverflowError):
+        elapsed = datetime.fromisoformat(local) - _SAME_EPOCH
+        whole_ms = elapsed.days * _DAY_MS + elapsed.seconds * 1000 - _offset_ms(zone)
+    except ValueError:
         raise MalformedError("a dateTimeStamp names no instant that exists") from None
+    return whole_ms if fraction is None else whole_ms + int(fraction.ljust(3, "0")[:3])
 
 
 def print_timestamp(at_ms: int) -> str:
@@ -49,11 +52,11 @@ def print_timestamp(at_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds").replace("+00:00", "Z")
 
 
-def _zone(text: str) -> timezone:
+def _offset_ms(text: str) -> int:
     if text == "Z":
-        return UTC
+        return 0
     minutes = int(text[4:6])
-    offset = timedelta(hours=int(text[1:3]), minutes=minutes)
-    if minutes >= 60 or offset > _MAX_OFFSET:  # noqa: PLR2004 - minutes in an hour
+    offset = int(text[1:3]) * 60 + minutes
+    if minutes >= 60 or offset > _MAX_OFFSET_MINUTES:  # noqa: PLR2004 - minutes in an hour
         raise ValueError
-    return timezone(-offset if text[0] == "-" else offset)
+    return (-offset if text[0] == "-" else offset) * _MINUTE_MS

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from domain.attestation.events import PlatformEvidenceAppraised
 from domain.cacs import events as cacs
 from domain.executions import events as executions
 from domain.message import Event, Recorded
-from domain.policies.facts import WorkloadFacts
+from domain.policies.facts import NodeFacts, WorkloadFacts
 from domain.quotas import events as quotas
+from domain.scheduling.state import NODE_REASONS
 from domain.time import rfc3339
 from domain.workloads import events as workloads
 
@@ -41,10 +43,11 @@ class Living:
 
 @dataclass
 class Board:
-    """Counts over all logs. `names` tells which log is whose, once it is known."""
+    """Counts over all logs. `names` tells which log is whose, once it is known; `nodes` are those that stand."""
 
     names: dict[UUID, str] = field(default_factory=dict)
     tenants: dict[str, Standing] = field(default_factory=dict)
+    nodes: list[NodeFacts] = field(default_factory=list)
     living: dict[str, Living] = field(default_factory=dict)
     denied: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
@@ -153,8 +156,12 @@ def _completed(board: Board, name: str, event: executions.ExecutionCompleted, at
 def _faulted(board: Board, name: str, event: executions.ExecutionFaulted, at_ms: int) -> None:  # noqa: ARG001
     board.counts["faulted"] += 1
     board.faults[event.kind] += 1
+    living = board.living.get(event.execution_id)
+    if living is None:  # it was abandoned, and its workload counts as held since
+        board.note(f"held: {name}'s work was not placed again ({event.kind}: {event.detail})")
+        return
     board.tenants[name].held += 1
-    clause = board.clauses[board.living[event.execution_id].workload]
+    clause = board.clauses[living.workload]
     board.note(f"held: {name}'s {clause} ended in a fault ({event.kind}: {event.detail})")
 
 
@@ -166,6 +173,17 @@ def _freed(
 ) -> None:
     board.living.pop(event.execution_id, None)
     board.tenants[name].running -= 1
+
+
+def _appraised(board: Board, name: str, event: PlatformEvidenceAppraised, at_ms: int) -> None:  # noqa: ARG001
+    board.counts["appraised"] += 1
+    if not event.accepted:
+        board.note(f"evidence refused: {name}, {event.kept.evidence_format}: {event.reason}; placed again")
+
+
+def _abandoned(board: Board, name: str, event: executions.ExecutionAbandoned, at_ms: int) -> None:
+    _freed(board, name, event, at_ms)
+    board.tenants[name].held += event.reason in NODE_REASONS  # until it is queued again, at once
 
 
 def _authorised(board: Board, name: str, event: executions.RetryAuthorized, at_ms: int) -> None:  # noqa: ARG001
@@ -189,6 +207,11 @@ def _agreed(board: Board, name: str, event: cacs.QuorumReached, at_ms: int) -> N
     board.note(f"quorum: {len(event.cacs)} independent enclaves of {name} agree on {event.outcome}")
 
 
+def _overturned(board: Board, name: str, event: cacs.CacOverturned, at_ms: int) -> None:  # noqa: ARG001
+    board.counts["overturned"] += 1
+    board.note(f"overturned: {name}'s {event.cac_id} stands no more, by dispute {event.dispute_id}")
+
+
 _HANDLERS: dict[type[Event], Any] = {
     workloads.WorkloadSubmitted: _submitted,
     workloads.WorkloadQueued: _queued,
@@ -196,15 +219,17 @@ _HANDLERS: dict[type[Event], Any] = {
     workloads.WorkloadDeferred: _deferred,
     workloads.WorkloadDenied: _denied,
     workloads.WorkloadExpired: _expired,
+    PlatformEvidenceAppraised: _appraised,
     executions.EnclaveStarted: _started,
     executions.ExecutionCompleted: _completed,
     executions.ExecutionFaulted: _faulted,
     executions.RuntimeReset: _freed,
-    executions.ExecutionAbandoned: _freed,
+    executions.ExecutionAbandoned: _abandoned,
     executions.RetryAuthorized: _authorised,
     cacs.CacIssued: _issued,
     cacs.CacRejected: _rejected,
     cacs.QuorumReached: _agreed,
+    cacs.CacOverturned: _overturned,
     quotas.QuotaBorrowed: _borrowed,
     workloads.OverflowOffered: _offered,
 }

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from domain.bounds import MEBIBYTE, Bounds
+from domain.identifiers import parse_clause_id
 from domain.policies.facts import NodeFacts
 from domain.policies.kinds import (
     DomainBesideTrigger,
@@ -25,6 +26,7 @@ from domain.policies.kinds import (
     Rule,
 )
 from domain.time import HOUR_MS
+from infrastructure.attestation.synthetic.platform import Kind
 
 START_MS: Final = 1_767_600_000_000
 """Virtual time begins at 2026-01-05T08:00:00Z, whenever the demo is run."""
@@ -62,13 +64,17 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A tenant: what it judges, its lasting policy, and how long its TEEExecutorVC holds."""
+    """A tenant: what it judges, its lasting policy, and how long its TEEExecutorVC holds.
+
+    With `verified_hardware` its policy also demands a platform's evidence, under the roots of this run's machines.
+    """
 
     dao: str
     jurisdiction: str
     judgements: tuple[Judgement, ...]
     rules: tuple[Rule, ...]
     credential_ms: int = 30 * 24 * HOUR_MS
+    verified_hardware: bool = False
 
     @property
     def name(self) -> str:
@@ -86,6 +92,16 @@ class Program:
     title: str
     resource_classes: tuple[str, ...]
     rules: tuple[Rule, ...] = ()
+
+
+def families(member: Member) -> list[str]:
+    """Return the clause families that a member's credential names."""
+    return sorted({parse_clause_id(judgement.clause).family for judgement in member.judgements})
+
+
+def classes(member: Member) -> list[str]:
+    """Return the resource classes that a member's credential names."""
+    return sorted({judgement.resource_class for judgement in member.judgements})
 
 
 FLOOD: Final = "UNDRR::Disaster::Flood@1.0.0"
@@ -145,6 +161,7 @@ HEALTH: Final = Member(
         NoColocation(kind="no_colocation", authorised=()),
         Nodes(kind="nodes", forbidden=("virginia-1",)),
     ),
+    verified_hardware=True,
 )
 PRICE: Final = Member(
     "PriceWatch",
@@ -194,7 +211,7 @@ PROGRAMS: Final = (
         OUTBREAK_NAMED,
         "health_outbreak",
         HEALTH.dao,
-        "Outbreak by patient: on verified hardware only",
+        "Outbreak by patient: on verified hardware only, and no synthetic machine",
         ("Health::Outbreak@v1",),
         (Evidence(kind="evidence", classes=("vendor",), domain="Health"),),
     ),
@@ -224,7 +241,32 @@ NODES: Final = (
     _node("paris-1", "SeineHost", "FRA", "Aster", 1),
     _node("virginia-1", "PotomacCloud", "USA", "Corvus", 2, (OCEAN.dao, PRICE.dao)),
 )
-"""Their evidence is an honest "software": no node here claims hardware that it hasn't got."""
+"""Each runs on a synthetic machine that says so: real formats under roots that this run makes (MACHINES)."""
+
+RELIEF: Final = NodeFacts(
+    node="reykjavik-1",
+    operator="GeysirReserve",
+    country="ISL",
+    vendor="Borealis",
+    pool="secondary",
+    memory_bytes=256 * MEBIBYTE,
+    slots=4,
+    attributes=("wasm",),
+)
+"""A reserve: taken only when no primary node that fits has room."""
+
+ROOT: Final = "root-admin"
+ROOT_FILE: Final = "root.key.json"
+JUDGES: Final = ("amina", "bassem")
+"""Who re-authorises for the Nile's tenant: its policy asks for two persons of that role."""
+RESOLVER: Final = "carla"
+"""Who decides disputes before the root scope."""
+
+MACHINES: Final[Mapping[str, Kind]] = MappingProxyType({"Aster": "snp", "Corvus": "sgx", "Borealis": "tdx"})
+"""What each maker's machines give for evidence: a SEV-SNP report, an SGX or a TDX quote."""
+
+RSA_BITS: Final = 2048
+"""Of the synthetic AMD's keys, which take less time than AMD's own 4,096."""
 
 DURATION_MS: Final = 5_000
 FUEL_A_MS: Final = 10

@@ -20,7 +20,7 @@ class Display(Protocol):
         ...
 
     def moved(self, board: Board, at_ms: int) -> None:
-        """Show how things stand at an instant of virtual time."""
+        """Show how things stand at an instant."""
         ...
 
 

@@ -4,22 +4,31 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import as_file, files
 
 from domain.clauses.events import ClauseMetadata
-from domain.identifiers import parse_clause_id
 from domain.statements import GOVERNANCE
 from infrastructure.client import acts
-from infrastructure.demo.cast import HOST, LEVELS, MEMBERS, MOST, NILE, NODES, PROGRAMS, Member, Program
-from infrastructure.demo.stage import Stage
+from infrastructure.demo.cast import (
+    HOST,
+    JUDGES,
+    LEVELS,
+    MEMBERS,
+    MOST,
+    NILE,
+    NODES,
+    PROGRAMS,
+    ROOT,
+    ROOT_FILE,
+    Member,
+    Program,
+    classes,
+    families,
+)
+from infrastructure.demo.local import LocalScene
+from infrastructure.demo.scene import Scene
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.runtime.module import module_bytes
-from infrastructure.work import remember_node
-
-ROOT = "root-admin"
-ROOT_FILE = "root.key.json"
-JUDGES = ("amina", "bassem")
-"""Who re-authorises for the Nile's tenant: its policy asks for two persons of that role."""
 
 
-def found(stage: Stage) -> None:
+def found(stage: LocalScene) -> None:
     """Play the act."""
     stage.display.act("Founding: a cell, five tenants, seven nodes in seven countries, their clauses and policies")
     root = stage.wallet(ROOT, ROOT_FILE)
@@ -31,39 +40,31 @@ def found(stage: Stage) -> None:
         # Starting a keep is waiting for a process, and touches no ledger. One that fails is tried again when needed.
         aside.map(stage.keeps.keep, [stage.tenant(member).origin for member in MEMBERS])
         _enrol(stage, root)
-    for member in MEMBERS:
-        for judgement in member.judgements:
-            stage.display.say(f"{member.name} judges {judgement.series} by {judgement.clause}: {judgement.why}")
+    say_judgements(stage)
     stage.play()
 
 
-def _enrol(stage: Stage, root: Wallet) -> None:
+def say_judgements(scene: Scene) -> None:
+    """Say who judges what, and why so."""
+    for member in MEMBERS:
+        for judgement in member.judgements:
+            scene.display.say(f"{member.name} judges {judgement.series} by {judgement.clause}: {judgement.why}")
+
+
+def _enrol(stage: LocalScene, root: Wallet) -> None:
     """Register clauses, enrol nodes and judges, adopt policies."""
     for program in PROGRAMS:
         _govern(stage, program)
     for facts in NODES:
-        wallet = stage.wallet(facts.node)
-        acts.enrol_node(stage.ledger, wallet, root, facts)
-        remember_node(stage.folder, facts.node, stage.folder / "wallets" / f"{facts.node}.json")
-        stage.enlist(facts.node)
+        stage.enrol(facts, root)
     for member in MEMBERS:
-        stage.adopt(member, member.rules)
+        stage.adopt(member, stage.rules(member))
     for name in JUDGES:
         judge = acts.principal(stage.wallet(name), Purpose.GOVERNANCE, "reauthoriser", GOVERNANCE)
-        acts.enrol(stage.ledger, stage.tenant(NILE), [stage.admin(NILE)], judge)
+        acts.enrol(stage.ledger, stage.tenant(NILE), [stage.admin(NILE)], judge, stage.wallet(name))
 
 
-def families(member: Member) -> list[str]:
-    """Return the clause families that a member's credential names."""
-    return sorted({parse_clause_id(judgement.clause).family for judgement in member.judgements})
-
-
-def classes(member: Member) -> list[str]:
-    """Return the resource classes that a member's credential names."""
-    return sorted({judgement.resource_class for judgement in member.judgements})
-
-
-def _register(stage: Stage, root: Wallet, member: Member) -> None:
+def _register(stage: LocalScene, root: Wallet, member: Member) -> None:
     tenant = acts.register_tenant(
         stage.ledger,
         dao=member.dao,
@@ -77,7 +78,13 @@ def _register(stage: Stage, root: Wallet, member: Member) -> None:
     stage.know(member, tenant)
 
 
-def _govern(stage: Stage, program: Program) -> None:
+def _govern(stage: LocalScene, program: Program) -> None:
+    owner, metadata, module = governed(program)
+    acts.register_clause(stage.ledger, stage.tenant(owner), [stage.admin(owner)], metadata, module)
+
+
+def governed(program: Program) -> tuple[Member, ClauseMetadata, bytes]:
+    """Return who governs a program, its metadata and its module."""
     owner = next(member for member in MEMBERS if member.dao == program.owner)
     metadata = ClauseMetadata(
         clause_id=program.clause,
@@ -90,5 +97,4 @@ def _govern(stage: Stage, program: Program) -> None:
         input_schema="series-csv/v1",
     )
     with as_file(files("infrastructure.demo") / "clauses" / f"{program.module}.wat") as path:
-        module = module_bytes(path)
-    acts.register_clause(stage.ledger, stage.tenant(owner), [stage.admin(owner)], metadata, module)
+        return owner, metadata, module_bytes(path)

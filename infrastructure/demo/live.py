@@ -11,7 +11,6 @@ from rich.text import Text
 
 from domain.time import rfc3339
 from infrastructure.demo.board import Board
-from infrastructure.demo.cast import NODES
 
 _COLUMNS = ("submitted", "waiting", "running", "cacs", "denied", "held", "expired")
 
@@ -56,7 +55,7 @@ _STYLES = {"denied": "red", "held": "yellow", "re-authorised": "green", "quorum"
 
 
 def _tenants(board: Board, at_ms: int) -> Table:
-    table = Table(title=f"virtual time {rfc3339(at_ms)}", title_justify="left")
+    table = Table(title=f"at {rfc3339(at_ms)}", title_justify="left")
     table.add_column("tenant")
     for name in _COLUMNS:
         table.add_column(name, justify="right")
@@ -69,7 +68,7 @@ def _nodes(board: Board) -> Table:
     table = Table()
     for title in ("node", "country", "living there now"):
         table.add_column(title)
-    for node in NODES:
+    for node in board.nodes:
         there = [living.tenant for living in board.living.values() if living.node == node.node]
         free = ["free"] * (node.slots - len(there))
         table.add_row(node.node, node.country, ", ".join([*there, *free]))

@@ -67,10 +67,10 @@ def _proof(stage: Stage, anchors: Anchoring, projector: Projector, name: str, lo
     replayed = verified and replay_bundle(path).digest == projector.digest(log.log_id)
     error = verdict.first_error or ("" if replayed else "the replayed state is not the live one")
     stage.display.say(f"{name}: {verdict.size} entries, {verdict.trust}, {history}, {_REPLAY[replayed]}")
-    root = _base64(verdict.root_hex or "")
+    root = base64_root(verdict.root_hex or "")
     return Proof(name, path, trust, history, verdict.size or 0, root, verified, replayed, error)
 
 
-def _base64(digest: str) -> str:
+def base64_root(digest: str) -> str:
     """Write a root as checkpoints do."""
     return b64encode(bytes.fromhex(digest)).decode()

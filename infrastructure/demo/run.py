@@ -13,10 +13,11 @@ from pathlib import Path
 
 from domain.errors import RefusedError
 from infrastructure.clock import VirtualClock
-from infrastructure.demo import expiry, faults, founding, proof, refusals, sharing, workday
+from infrastructure.demo import doubt, expiry, faults, founding, proof, refusals, sharing, workday
 from infrastructure.demo.cast import MEMBERS, NODES, START_MS
 from infrastructure.demo.display import Display
 from infrastructure.demo.folder import new_run
+from infrastructure.demo.local import LocalScene
 from infrastructure.demo.proof import PLATFORM, Proof
 from infrastructure.demo.stage import Stage
 from infrastructure.demo.summary import summary
@@ -76,17 +77,18 @@ def run_demo(data_dir: Path, *, seed: int, environ: Mapping[str, str], display: 
     ):
         _require_empty(ledger)
         chance = random.Random(seed)  # noqa: S311 - the story's order, not a secret
-        stage = Stage(ledger=ledger, clock=clock, keeps=keeps, display=display, folder=folder, chance=chance)
+        stage = LocalScene(ledger=ledger, clock=clock, keeps=keeps, display=display, folder=folder, chance=chance)
         founding.found(stage)
         with anchoring(stage) as anchors:
             anchors.round()
             for act in (
                 workday.compete,
                 partial(workday.work, scale=scale),
-                refusals.refuse,
+                refusals.dedicate,
                 faults.fail,
                 sharing.share,
                 expiry.expire,
+                doubt.dispute,
             ):
                 act(stage)
                 anchors.round()

@@ -12,45 +12,33 @@ stay apart, as on a real node, but the nodes of a quorum don't run on hardware o
 import heapq
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from domain.bounds import Bounds
+from domain.policies.facts import NodeFacts
 from domain.policies.feasible import feasible
-from domain.policies.kinds import Policy, Rule
+from domain.policies.kinds import Evidence, Rule
 from domain.tenants.state import Tenant
+from infrastructure.attestation.attesting import Attester, SyntheticAttester, own_machine
 from infrastructure.client import acts
-from infrastructure.client.submission import InputSource, Submission, SubmissionFile
+from infrastructure.client.machines import enrol_machine
 from infrastructure.clock import VirtualClock
+from infrastructure.commands.evidence import trust_roots
 from infrastructure.commands.loading import load_tenant
 from infrastructure.decider import Decider
 from infrastructure.demo.board import Board
-from infrastructure.demo.cast import USUAL, Member, duration_ms
+from infrastructure.demo.cast import MACHINES, RSA_BITS, Member, duration_ms
 from infrastructure.demo.display import Display
 from infrastructure.demo.questions import Question, Questions
+from infrastructure.demo.scene import AS_USUAL, VIRTUAL, Ask, Pace, asked
 from infrastructure.keys import wallet as wallets
 from infrastructure.keys.wallet import Wallet
 from infrastructure.ledger import Ledger
 from infrastructure.node_agent import NodeAgent, Running
 from infrastructure.runtime.pool import KeepPool
-
-_DAY_MS = 24 * 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """How a question is asked, where it isn't as usual."""
-
-    clause: str | None = None
-    bounds: Bounds = USUAL
-    trigger: str | None = None
-    wait_ms: int = _DAY_MS
-    inputs: tuple[bytes, ...] | None = None
-
-
-_AS_USUAL = Ask()
+from infrastructure.work import remember_node
 
 
 @dataclass
@@ -63,9 +51,11 @@ class Stage:
     display: Display
     folder: Path
     chance: random.Random
+    pace: Pace = VIRTUAL
     board: Board = field(default_factory=Board)
     wallets: dict[str, Wallet] = field(default_factory=dict)
     agents: dict[str, NodeAgent] = field(default_factory=dict)
+    machines: dict[str, SyntheticAttester] = field(default_factory=dict)
     logs: dict[str, UUID] = field(default_factory=dict)
     kept_apart: set[str] = field(default_factory=set)
     _arrivals: list[tuple[int, int, Callable[[], object]]] = field(default_factory=list)
@@ -77,6 +67,10 @@ class Stage:
         self.decider = Decider(self.ledger, self.board.fold)
         self.questions = Questions(self.chance)
         self._order = itertools.count()
+
+    def now_ms(self) -> int:
+        """Return the instant, of virtual time."""
+        return self.clock.now_ms()
 
     def wallet(self, name: str, file: str | None = None) -> Wallet:
         """Return a person's or node's wallet, drawn and written when first asked for."""
@@ -99,27 +93,33 @@ class Stage:
         self.logs[member.name] = UUID(tenant.log_id)
         self.board.know(self.logs[member.name], member.name)
 
-    def enlist(self, node: str) -> None:
-        """Let an enrolled node take work."""
-        self.agents[node] = NodeAgent(self.ledger, self.wallet(node), self.keeps)
+    def enrol(self, facts: NodeFacts, root: Wallet) -> None:
+        """Enrol a node whose synthetic machine proves itself, and let it take work."""
+        name = facts.node
+        wallet, kind = self.wallet(name), MACHINES[facts.vendor]
+        machine = own_machine(self.folder, kind, name, self.clock.now_ms, bits=RSA_BITS)
+        trust_roots(self.folder, machine.root_pem)
+        enrol_machine(self.ledger, wallet, root, facts, machine)
+        self.machines[name] = machine
+        remember_node(self.folder, name, self.folder / "wallets" / f"{name}.json", kind)
+        self.enlist(name, machine)
+        self.board.nodes.append(facts)
 
-    def adopt(self, member: Member, rules: Sequence[Rule]) -> None:
-        """Put a policy of these rules in force."""
-        acts.adopt_policy(self.ledger, self.tenant(member), [self.admin(member)], Policy(rules=tuple(rules)))
+    def enlist(self, node: str, machine: Attester) -> None:
+        """Let an enrolled node take work, with evidence of that machine."""
+        self.agents[node] = NodeAgent(self.ledger, self.wallet(node), self.keeps, machine)
 
-    def submit(self, member: Member, question: Question, ask: Ask = _AS_USUAL) -> Submission:
-        """Ask a question now."""
-        judgement = question.judgement
-        inputs = ask.inputs or question.inputs
-        content = SubmissionFile(
-            clause_id=ask.clause or judgement.clause,
-            resource_class=judgement.resource_class,
-            bounds=ask.bounds,
-            inputs=tuple(InputSource(text="") for _ in inputs),
-            trigger=ask.trigger,
-            wait_ms=ask.wait_ms,
-        )
-        return acts.submit(self.ledger, self.tenant(member), self.admin(member), content, inputs)
+    def rules(self, member: Member) -> tuple[Rule, ...]:
+        """Return a tenant's lasting policy; the roots of the machines are this run's own."""
+        if not member.verified_hardware:
+            return member.rules
+        roots = next(iter(self.machines.values())).vendor_roots
+        return (*member.rules, Evidence(kind="evidence", classes=("vendor",), roots=roots))
+
+    def submit(self, member: Member, question: Question, ask: Ask = AS_USUAL) -> str:
+        """Ask a question now; return the workload's id."""
+        content, inputs = asked(question, ask)
+        return acts.submit(self.ledger, self.tenant(member), self.admin(member), content, inputs).workload
 
     def plan(self, at_ms: int, act: Callable[[], object]) -> None:
         """Have something happen at an instant. What is planned first happens first."""

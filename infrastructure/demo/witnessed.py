@@ -15,7 +15,9 @@ from infrastructure.anchors.publisher import AnchorPublisher
 from infrastructure.anchors.running import publish_logs
 from infrastructure.anchors.trust import log_trust, trust_policy, write_trust
 from infrastructure.anchors.witnesses import WITNESSES
+from infrastructure.clock import Clock
 from infrastructure.demo.stage import Stage
+from infrastructure.entropy import Entropy
 from infrastructure.postgres.records import Log
 from infrastructure.publish.publisher import Publisher
 from infrastructure.witness.serve import init_witness, witness_server
@@ -53,16 +55,23 @@ class Anchoring:
 @contextmanager
 def anchoring(stage: Stage) -> Iterator[Anchoring]:
     """Make a witness, name it in the data directory, and let it answer as long as the demo runs."""
-    directory = stage.folder / "witness"
-    keys = init_witness(directory, NAME, stage.ledger.entropy)
     log_keys = anchor_signer(stage.ledger).verifier_keys()
-    with witness_server(directory, log_keys=log_keys, clock=stage.clock) as server:
-        policy = _policy(keys, f"http://127.0.0.1:{server.server_port}/")
+    with witnessing(stage.folder / "witness", log_keys, stage.clock, stage.ledger.entropy) as policy:
         (stage.folder / WITNESSES).write_bytes(policy.to_bytes())
+        yield Anchoring(stage, policy)
+
+
+@contextmanager
+def witnessing(
+    directory: Path, log_keys: tuple[VerifierKey, ...], clock: Clock, entropy: Entropy
+) -> Iterator[TlogPolicy]:
+    """Make a witness of the anchor log with these keys, let it answer meanwhile, and yield the policy that asks it."""
+    keys = init_witness(directory, NAME, entropy)
+    with witness_server(directory, log_keys=log_keys, clock=clock) as server:
         answering = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="demo-witness")
         answering.start()
         try:
-            yield Anchoring(stage, policy)
+            yield _policy(keys, f"http://127.0.0.1:{server.server_port}/")
         finally:
             server.shutdown()
             answering.join()

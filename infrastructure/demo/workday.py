@@ -22,7 +22,8 @@ from infrastructure.demo.cast import (
     Judgement,
     Member,
 )
-from infrastructure.demo.stage import Ask, Stage
+from infrastructure.demo.scene import Ask
+from infrastructure.demo.stage import Stage
 
 ROUNDS = 9
 ROUND_MS = 45 * SECOND_MS

@@ -55,6 +55,10 @@ class AsyncSubscription(Generic[T]):
         """The cursor of the last item that was handed out."""
         return self._cursor.position
 
+    def at_hand(self) -> bool:
+        """Tell whether the next item is there without a wait."""
+        return self._cursor.has_next()
+
     async def close(self) -> None:
         """End it; a task that waits for the next item gets none. Safe to repeat."""
         self._closed = True

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from domain.errors import LedgerError, UnavailableError, VerificationError
+from domain.payloads import StoredPayload
 from domain.transparency.frontier import Frontier
 from domain.transparency.hashing import leaf_hash
 from infrastructure.audit.history import HistoryAudit
@@ -70,7 +71,8 @@ class LogCheck:
         self._report = report
         self._keys = StreamKeys(_data_keys(ledger, log, report))
         self._opener = Opener(self._keys, log.origin)
-        self.audit = HistoryAudit(log.origin, lambda _: self._keys.generations)
+        self.audit = HistoryAudit(log.origin, lambda _: self._keys.generations, payload=self._payload)
+        self._ledger = ledger
         self.readable = bool(self._keys.generations)
         self.follows = self.readable
         self.opened = 0
@@ -136,6 +138,9 @@ class LogCheck:
         if parsed.origin != self._log.origin:
             raise VerificationError("sealed for another log")
         return parsed.generation
+
+    def _payload(self, stream: UUID, payload: StoredPayload) -> bytes | None:
+        return self._ledger.attached(self._log.log_id, stream, payload.digest)
 
     def _follow(self, index: int, item: Item | None) -> None:
         if not self.follows:

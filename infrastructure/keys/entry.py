@@ -125,6 +125,33 @@ def parse_entry(data: bytes, *, max_bytes: int = MAX_ENTRY_BYTES) -> ParsedEntry
     return _as_printed(data) or _decoded(data)
 
 
+def laid_out_for(data: bytes, origin: str) -> bool:
+    """Tell whether bytes are laid out exactly as an entry of this log is printed: `parse_entry` then takes them.
+
+    It is quick, and where it says no, `parse_entry` has the verdict.
+    """
+    start, middle, after_iv = _layout(origin)
+    middle_at = len(start) + KID_BYTES
+    after_at = middle_at + len(middle) + IV_BYTES
+    head_at = after_at + len(after_iv)
+    length = len(data) - head_at - HEAD_BYTES.get(data[head_at : head_at + 1], 1)
+    return (
+        length >= GCM_TAG_BYTES
+        and len(data) <= MAX_ENTRY_BYTES
+        and data.startswith(start)
+        and data.startswith(middle, middle_at)
+        and data.startswith(after_iv + byte_string_head(length), after_at)
+    )
+
+
+@lru_cache(maxsize=64)
+def _layout(origin: str) -> tuple[bytes, bytes, bytes]:
+    """Return what stands before the kid, between kid and IV, and between IV and ciphertext in every entry of a log."""
+    header = EntryHeader.of(bytes(KID_BYTES), check_origin(origin))
+    start, middle = header.before_iv.split(bytes(KID_BYTES))
+    return start, middle, header.after_iv + NO_MAP
+
+
 @lru_cache(maxsize=1024)
 def _printed(head: bytes) -> re.Pattern[bytes] | None:
     """Return what an entry with this head of its protected header looks like up to its ciphertext; None for no entry.

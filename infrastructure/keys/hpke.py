@@ -9,6 +9,7 @@ Invariants:
 """
 
 import hashlib
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
@@ -106,11 +107,24 @@ def seal(public_key: bytes, plaintext: bytes, info: bytes) -> bytes:
         raise MalformedError("not a usable MLKEM768-X25519 public key") from None
 
 
+def check_public_key(public_key: bytes) -> None:
+    """Refuse what nothing can be sealed to.
+
+    Raises:
+        MalformedError: when the public key is none.
+    """
+    try:
+        _public_key(public_key)
+    except ValueError:
+        raise MalformedError("not a usable MLKEM768-X25519 public key") from None
+
+
 def public_key_digest(public_key: bytes) -> bytes:
     """Return H(public key), as bindings and events name it."""
     return hashlib.sha256(public_key).digest()
 
 
+@lru_cache(maxsize=256)
 def _public_key(data: bytes) -> MLKEM768X25519PublicKey:
     if len(data) != PUBLIC_KEY_BYTES:
         raise MalformedError(f"an HPKE public key is {PUBLIC_KEY_BYTES} bytes, not {len(data)}")

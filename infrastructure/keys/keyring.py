@@ -104,11 +104,17 @@ class Keyring:
         """Return a value that differs once a log's keys were changed, by any process; None where there are none."""
         return self._marks.of(_file_name(log_id))
 
-    def create(self, log_id: UUID, kind: LogKind) -> LogKeys:
-        """Draw and store the keys of a new log; returns those stored, if there are any."""
+    def create(self, log_id: UUID, kind: LogKind, *, own_custody: bool = False) -> LogKeys:
+        """Draw and store the keys of a new log; returns those stored, if there are any.
+
+        Args:
+            log_id: of the log.
+            kind: whose log it is.
+            own_custody: the tenant itself holds what opens its inputs and outputs: no such key is made here.
+        """
         with self._locked():
             if log_id not in self.log_ids():
-                self._put(create_log_keys(log_id, self._entropy, kind))
+                self._put(create_log_keys(log_id, self._entropy, kind, own_custody=own_custody))
         return self.get(log_id)
 
     def rotate_data_key(self, log_id: UUID) -> LogKeys:
@@ -154,6 +160,10 @@ class Keyring:
                 secrets = PlatformSecrets(anchor=self._entropy.bytes(KEY_BYTES), cell=self._entropy.bytes(KEY_BYTES))
                 write_private(path, self._wrapping.wrap(_PLATFORM, secrets.to_bytes(), self._entropy), new=True)
             return PlatformSecrets.from_bytes(self._wrapping.unwrap(_PLATFORM, read_private(path)))
+
+    def has_platform_secrets(self) -> bool:
+        """Tell whether the platform's secrets were drawn."""
+        return (self._directory / _PLATFORM).exists()
 
     def _put(self, keys: LogKeys) -> None:
         if (self._directory / _file_name(keys.log_id)).exists() and not keys.extends(self._read(keys.log_id)):

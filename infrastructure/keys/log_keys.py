@@ -2,8 +2,9 @@
 
 Invariants:
 - A log has a data key per generation and two signing keys per generation (from 0, without gaps), and the key of its
-  acknowledgements; a tenant's also has its attestation key, its release key and its output key. The anchor log has no
-  data key: its entries are public. No key is shared between logs, and none has two purposes.
+  acknowledgements; a tenant's also has its attestation key, its release key and its output key; the last two are not
+  here where the tenant holds them itself (`custody: tenant`). The anchor log has no data key: its entries are public.
+  No key is shared between logs, and none has two purposes.
 - Erasing takes a tenant's data keys and its attestation, release and output keys. What signs for the log stays: its
   checkpoints are published and anchored as before. That it was erased, and of how many generations, stays as well:
   erased and missing are never taken for each other.
@@ -26,7 +27,10 @@ from infrastructure.keys import ed25519, hpke
 from infrastructure.keys.stream_keys import DataKey
 
 SEED_BYTES = 32
+_RESULT = b"ledger attestation result key v1\0"
 _ACKNOWLEDGEMENT = b"ledger acknowledgement key v1\0"
+_RECEIPT = b"ledger receipt key v1\0"
+_WEBHOOK = b"ledger webhook key v1\0"
 
 
 class LogKind(StrEnum):
@@ -48,11 +52,24 @@ class SigningSeeds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantSeeds:
-    """Seeds (32 bytes) of what only tenants have: attestation Ed25519, release and output HPKE."""
+    """Seeds (32 bytes) of what only tenants have: attestation Ed25519, release and output HPKE.
+
+    Release and output are None together: the tenant holds them.
+    """
 
     attestation: bytes = field(repr=False)
-    release: bytes = field(repr=False)
-    output: bytes = field(repr=False)
+    release: bytes | None = field(repr=False)
+    output: bytes | None = field(repr=False)
+
+    def seeds(self) -> list[bytes]:
+        """Return those that are here.
+
+        Raises:
+            MalformedError: when it is one of release and output only.
+        """
+        if (self.release is None) != (self.output is None):
+            raise MalformedError("a tenant's release and output key are both here, or both the tenant's own")
+        return [seed for seed in (self.attestation, self.release, self.output) if seed is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +98,7 @@ class LogKeys:
             raise MalformedError("a log has signing keys")
         seeds.append(self.acknowledgement_seed)
         if self.tenant is not None:
-            seeds += [self.tenant.attestation, self.tenant.release, self.tenant.output]
+            seeds += self.tenant.seeds()
         if any(len(seed) != SEED_BYTES for seed in seeds):
             raise MalformedError(f"a seed is not {SEED_BYTES} bytes")
 
@@ -116,6 +133,16 @@ class LogKeys:
         """Return the key that signs acknowledgements of durable appends, and nothing else."""
         return ed25519.private_key(self.acknowledgement_seed)
 
+    def result_key(self) -> Ed25519PrivateKey:
+        """Return the key that signs attestation results, and nothing else; it follows from the acknowledgements' seed.
+
+        Raises:
+            UnknownError: when the log is not the platform's.
+        """
+        if self.kind is not LogKind.PLATFORM:
+            raise UnknownError(f"the {self.kind} log {self.log_id} has no key of attestation results")
+        return ed25519.private_key(hmac.digest(self.acknowledgement_seed, _RESULT, "sha256"))
+
     def attestation_key(self) -> Ed25519PrivateKey:
         """Return the tenant's key that certifies enclave keys.
 
@@ -125,13 +152,38 @@ class LogKeys:
         """
         return ed25519.private_key(self._tenant().attestation)
 
+    def receipt_key(self) -> Ed25519PrivateKey:
+        """Return the key that signs receipts (RFC 9942) of this tenant's log. Raises as `attestation_key` does.
+
+        It is derived from the attestation key's seed, which endorses it: keyrings made before there were receipts have
+        it too, and nobody who holds it learns anything of that seed.
+        """
+        return ed25519.private_key(hmac.digest(self._tenant().attestation, _RECEIPT, "sha256"))
+
+    def webhook_key(self) -> Ed25519PrivateKey:
+        """Return the key that signs what is posted to this tenant's webhooks. Raises as `attestation_key` does.
+
+        Derived as `receipt_key` is.
+        """
+        return ed25519.private_key(hmac.digest(self._tenant().attestation, _WEBHOOK, "sha256"))
+
     def release_key(self) -> hpke.PrivateKey:
-        """Return the tenant's key to which inputs are sealed on arrival. Raises as `attestation_key` does."""
-        return hpke.PrivateKey(self._tenant().release)
+        """Return the tenant's key to which inputs are sealed on arrival.
+
+        Raises:
+            UnknownError: when the log is not a tenant's, or the tenant holds the key itself.
+            ErasedError: when it was destroyed.
+        """
+        return _held(self._tenant().release)
 
     def output_key(self) -> hpke.PrivateKey:
-        """Return the tenant's key to which outputs are sealed. Raises as `attestation_key` does."""
-        return hpke.PrivateKey(self._tenant().output)
+        """Return the tenant's key to which outputs are sealed. Raises as `release_key` does."""
+        return _held(self._tenant().output)
+
+    @property
+    def own_custody(self) -> bool:
+        """Whether the tenant itself holds what opens its inputs and outputs. Raises as `attestation_key` does."""
+        return self._tenant().release is None
 
     def without_data_keys(self) -> "LogKeys":
         """Return what is left when all that opens content is gone: what signs for the log."""
@@ -173,8 +225,9 @@ class LogKeys:
             content["erased_generations"] = self.erased_generations
         if self.tenant is not None:
             content["attestation_seed"] = self.tenant.attestation.hex()
-            content["output_seed"] = self.tenant.output.hex()
-            content["release_seed"] = self.tenant.release.hex()
+            for name, seed in (("output_seed", self.tenant.output), ("release_seed", self.tenant.release)):
+                if seed is not None:
+                    content[name] = seed.hex()
         return canonical(content)
 
     @classmethod
@@ -232,12 +285,14 @@ class PlatformSecrets:
             raise MalformedError("a keyring file holds no platform secrets") from None
 
 
-def create_log_keys(log_id: UUID, entropy: Entropy, kind: LogKind) -> LogKeys:
-    """Draw all keys of a new log."""
+def create_log_keys(log_id: UUID, entropy: Entropy, kind: LogKind, *, own_custody: bool = False) -> LogKeys:
+    """Draw all keys of a new log; with `own_custody` without a tenant's release and output key."""
     tenant = None
     if kind is LogKind.TENANT:
         tenant = TenantSeeds(
-            attestation=entropy.bytes(SEED_BYTES), release=entropy.bytes(SEED_BYTES), output=entropy.bytes(SEED_BYTES)
+            attestation=entropy.bytes(SEED_BYTES),
+            release=None if own_custody else entropy.bytes(SEED_BYTES),
+            output=None if own_custody else entropy.bytes(SEED_BYTES),
         )
     return LogKeys(
         log_id=log_id,
@@ -269,8 +324,15 @@ def _acknowledgement_seed(content: dict[str, Any]) -> bytes:
 
 
 def _tenant_seeds(content: dict[str, str]) -> TenantSeeds:
+    release, output = content.get("release_seed"), content.get("output_seed")
     return TenantSeeds(
         attestation=bytes.fromhex(content["attestation_seed"]),
-        release=bytes.fromhex(content["release_seed"]),
-        output=bytes.fromhex(content["output_seed"]),
+        release=None if release is None else bytes.fromhex(release),
+        output=None if output is None else bytes.fromhex(output),
     )
+
+
+def _held(seed: bytes | None) -> hpke.PrivateKey:
+    if seed is None:
+        raise UnknownError("the tenant itself holds this key (custody: tenant): name its wallet with --key FILE")
+    return hpke.PrivateKey(seed)

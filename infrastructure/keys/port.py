@@ -39,8 +39,14 @@ class KeyringPort(Protocol):
         """
         ...
 
-    def create(self, log_id: UUID, kind: LogKind) -> LogKeys:
-        """Draw and store the keys of a new log; returns those stored, if there are any."""
+    def create(self, log_id: UUID, kind: LogKind, *, own_custody: bool = False) -> LogKeys:
+        """Draw and store the keys of a new log; returns those stored, if there are any.
+
+        Args:
+            log_id: of the log.
+            kind: whose log it is.
+            own_custody: the tenant itself holds what opens its inputs and outputs: no such key is made here.
+        """
         ...
 
     def rotate_data_key(self, log_id: UUID) -> LogKeys:

@@ -67,24 +67,24 @@ def write_private(path: Path, data: bytes, *, new: bool = False) -> None:
         raise RefusedError(f"cannot write {path}: {error.strerror}") from None
 
 
-def read_private(path: Path) -> bytes:
+def read_private(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
     """Return the content of a private file.
 
     Raises:
         UnknownError: when there is none.
         RefusedError: when others may read it, or it cannot be read.
-        MalformedError: when it is longer than 1 MiB.
+        MalformedError: when it is longer than `limit` bytes (1 MiB).
     """
     try:
         with path.open("rb") as file:
             _check_mode(path, os.fstat(file.fileno()).st_mode, "600")
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(limit + 1)
     except FileNotFoundError:
         raise UnknownError(f"there is no file {path}") from None
     except OSError as error:
         raise RefusedError(f"cannot read {path}: {error.strerror}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise MalformedError(f"{path} is longer than {MAX_FILE_BYTES} bytes")
+    if len(data) > limit:
+        raise MalformedError(f"{path} is longer than {limit} bytes")
     return data
 
 
@@ -95,7 +95,7 @@ def replace_private(path: Path, data: bytes) -> None:
     `read_replaced` returns. A crash in between leaves it there, and `finish_replacement` does the rest.
 
     Copy-on-write file systems, snapshots and flash may keep old bytes: they are worth as much as the wrapping key is.
-    Backups of keys are never made by us.
+    Copies of keys are made by us only where somebody asks (`backup --keys`): who asked zeroes or removes those.
 
     Raises:
         RefusedError: when it cannot be written.

@@ -37,6 +37,16 @@ def public_key(key: Mapping[str, Any]) -> bytes:
     return check_public_key(base64url.decode(key["x"]))
 
 
+def require_thumbprint(kid: str, public_key_hex: str) -> None:
+    """Refuse a name of a key that is not its thumbprint [one enrolled under another's name would stand for that one].
+
+    Raises:
+        MalformedError: when it is not, or that is no key.
+    """
+    if thumbprint(bytes.fromhex(public_key_hex)) != kid:
+        raise MalformedError("a key's kid is the RFC 7638 thumbprint of its public key; this is another one's")
+
+
 @lru_cache(maxsize=1024)
 def thumbprint(public: bytes) -> str:
     """Return the RFC 7638 thumbprint of a 32-byte Ed25519 public key (43 characters)."""

@@ -2,35 +2,57 @@
 
 Invariants:
 - First handed out, then recorded: at least once.
-- A recipient that does not answer is left alone for a while, longer each time; the others are not held up by it.
+- Who is tried when is infrastructure.posting.deliverer's; notices of one recipient have no order.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from domain.errors import LedgerError, UnavailableError
-from infrastructure.backoff import Backoff
+from domain.errors import LedgerError
 from infrastructure.notices.outbox import Outbox, Parcel
 from infrastructure.notices.webhooks import Webhook
-
-FIRST_PAUSE_S = 1.0
-MOST_PAUSE_S = 300.0
+from infrastructure.posting import deliverer
+from infrastructure.posting.deliverer import Trouble
 
 HandOut = Callable[[Sequence[tuple[Parcel, str]]], object]
 
-Trouble = Callable[[str], None]
-"""Is told, in words, what could not be delivered; it is tried again."""
+
+class _Notices:
+    """An outbox and the webhooks of its recipients, as a deliverer takes them."""
+
+    def __init__(self, outbox: Outbox, webhooks: Mapping[str, Webhook]) -> None:
+        self._outbox = outbox
+        self._webhooks = webhooks
+
+    def look(self) -> bool:
+        return self._outbox.look()
+
+    def recipients(self) -> Sequence[str]:
+        return list(self._webhooks)
+
+    def group(self, recipient: str) -> str:
+        return recipient
+
+    def waits(self, recipients: Collection[str]) -> bool:
+        return self._outbox.waits(recipients)
+
+    def next_of(self, recipient: str, most: int) -> Iterator[Parcel]:
+        found = (self._outbox.parcel(stream, recipient) for stream in self._outbox.waiting(recipient, most))
+        return (parcel for parcel in found if parcel is not None)
+
+    def send(self, recipient: str, parcel: Parcel) -> bool:
+        self._webhooks[recipient].post(self._outbox.statement(parcel))
+        return self._outbox.delivered(parcel, "webhook")
+
+    def failed(self, recipient: str, parcel: Parcel, error: LedgerError) -> str:
+        self._outbox.failed(parcel)
+        return f"{parcel.notice.execution_id} for {recipient}, try {parcel.tries + 1}: {error}"
+
+    def save(self) -> None:
+        self._outbox.save()
 
 
-@dataclass
-class _Patience:
-    """When a recipient is tried again."""
-
-    backoff: Backoff
-    due_ms: int = 0
-
-
-class Deliverer:
+class Deliverer(deliverer.Deliverer[Parcel]):
     """Posts what is open to the recipients that have a webhook.
 
     Args:
@@ -47,47 +69,7 @@ class Deliverer:
         now_ms: Callable[[], int],
         trouble: Trouble | None = None,
     ) -> None:
-        self._outbox = outbox
-        self._webhooks = webhooks
-        self._now_ms = now_ms
-        self._trouble = trouble
-        self._patience = {name: _Patience(Backoff(FIRST_PAUSE_S, MOST_PAUSE_S)) for name in webhooks}
-
-    def step(self) -> int:
-        """Try everything that is open and due, once. Returns how many notices were delivered."""
-        self._outbox.catch_up()
-        delivered, tried = 0, False
-        for parcel in self._outbox.parcels():
-            patience = self._patience.get(parcel.notice.recipient)
-            if patience is not None and patience.due_ms <= self._now_ms():
-                tried = True
-                delivered += self._try(parcel, patience)
-        if tried:
-            self._outbox.save()
-        return delivered
-
-    def due_ms(self) -> int | None:
-        """Return the next instant at which a recipient that failed is tried again; None where none did."""
-        return min((one.due_ms for one in self._patience.values() if one.due_ms > self._now_ms()), default=None)
-
-    def waits(self) -> bool:
-        """Tell whether anything is open for a recipient that has a webhook."""
-        return any(parcel.notice.recipient in self._webhooks for parcel in self._outbox.parcels())
-
-    def _try(self, parcel: Parcel, patience: _Patience) -> bool:
-        notice = parcel.notice
-        try:
-            self._webhooks[notice.recipient].post(self._outbox.statement(parcel))
-            recorded = self._outbox.delivered(parcel, "webhook")
-        except LedgerError as error:
-            self._outbox.failed(parcel)
-            if isinstance(error, UnavailableError):
-                patience.due_ms = self._now_ms() + int(1000 * patience.backoff.next_s())
-            if self._trouble is not None:
-                self._trouble(f"{notice.execution_id} for {notice.recipient}, try {parcel.tries + 1}: {error}")
-            return False
-        patience.backoff.reset()
-        return recorded
+        super().__init__(_Notices(outbox, webhooks), now_ms, trouble)
 
 
 def fetch(outbox: Outbox, recipient: str, hand_out: HandOut) -> list[Parcel]:
@@ -102,7 +84,8 @@ def fetch(outbox: Outbox, recipient: str, hand_out: HandOut) -> list[Parcel]:
         What was handed out.
     """
     outbox.catch_up()
-    mine = [parcel for parcel in outbox.parcels() if parcel.notice.recipient == recipient]
+    waiting = outbox.waiting(recipient, sys.maxsize)
+    mine = [parcel for stream in waiting for parcel in outbox.parcels_of(stream, recipient)]
     hand_out([(parcel, outbox.statement(parcel)) for parcel in mine])
     for parcel in mine:
         outbox.delivered(parcel, "fetched")

@@ -1,39 +1,42 @@
 """What is requested and not delivered, derived from the ledger's events; and the record that it was.
 
 Invariants:
-- The file (position in the feed, executions with open notices) is written whole, after what it names was looked at: a
-  crash leaves an older one, from which the same is derived again. Without the file it is derived from the start.
-- What is open is read from the execution's own stream each time: the file only says where to look.
+- What is open follows from the feed: a request opens, a record of delivery closes. The file (notices.journal) saves
+  looking again: a lost or older one costs reading, nothing else.
+- A look at the feed is bounded; so is what is read of streams: those that the feed names, and those that are tried.
 - A notice is recorded as delivered at its stream's next version, after it was found open there: once, however many
   processes deliver, and whenever they are killed. Killed between the two, it is handed out again.
 - The position carries the hash of the event that it stands at: after a restored backup it does not fit, and all is
   derived anew.
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
-from domain.errors import ConflictError, ErasedError, MalformedError, UnavailableError
+from domain.errors import ConflictError, ErasedError, UnavailableError
 from domain.executions.events import NoticeDelivered, NoticeRequested
 from domain.executions.notices import How, Notice, undelivered
 from domain.identifiers import stream_of
 from domain.message import Pending
 from infrastructure.commands.loading import load_tenant
-from infrastructure.keys.private_files import locked, make_private_directory, write_private
 from infrastructure.ledger import Ledger
+from infrastructure.notices.journal import Open, OutboxJournal
 from infrastructure.postgres.feed import Feed
 from infrastructure.statements import jws
 
 DIRECTORY = "notices"
 
-_FILE = "outbox.json"
-_LOCK = "outbox.lock"
-_PAGE = 500
+PAGE: Final = 500
+"""So many events of notices are looked at in one look."""
+WINDOW: Final = 100_000
+"""So many positions of the feed are searched for them in one look."""
+
 _ATTEMPTS = 16
-_TOPIC = NoticeRequested.TOPIC
+_TOPICS = (NoticeRequested.TOPIC, NoticeDelivered.TOPIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +46,6 @@ class Parcel:
     log_id: UUID
     notice: Notice
     tries: int
-
-
-@dataclass
-class _Open:
-    """An execution with notices that are open, as far as is known, and the tries of each recipient that failed."""
-
-    log_id: UUID
-    tries: dict[str, int] = field(default_factory=dict)
 
 
 class Outbox:
@@ -64,39 +59,58 @@ class Outbox:
     def __init__(self, ledger: Ledger, directory: Path) -> None:
         self._ledger = ledger
         self._feed = Feed(ledger.datastore)
-        self._directory = directory
+        self._journal = OutboxJournal(directory)
         self._position, self._mark = 0, ""
-        self._open: dict[UUID, _Open] = {}
+        self._open: dict[UUID, Open] = {}
+        self._queues: dict[str, dict[UUID, None]] = {}
+        self._changed: dict[UUID, Open] = {}
         self._read()
 
-    def catch_up(self) -> None:
-        """Look at what was committed since, and keep the position."""
+    def look(self) -> bool:
+        """Look at some of what was committed since, and keep the position. Tells whether there is more."""
         last = self._feed.last_event()
         if last == self._position:
-            return
-        first = self._position + 1
-        while first <= last:
-            found = self._ledger.recorder.select_notifications(first, _PAGE, last, (_TOPIC,))
-            for one in found:
-                stream = UUID(str(one.originator_id))
-                log_id = self._ledger.recorder.log_of_stream(stream)
-                if log_id is not None:
-                    self._open.setdefault(stream, _Open(log_id))
-            first = last + 1 if len(found) < _PAGE else found[-1].id + 1
-        self._position, self._mark = last, self._hash_at(last)
+            return False
+        first, stop = self._position + 1, min(last, self._position + WINDOW)
+        found = self._ledger.recorder.select_notifications(first, PAGE, stop, _TOPICS)
+        streams = {UUID(str(one.originator_id)): None for one in found if one.topic == NoticeRequested.TOPIC}
+        named = (UUID(str(one.originator_id)) for one in found)
+        for stream in streams | {one: None for one in named if one in self._open}:
+            self._look_at(stream)
+        self._position = stop if len(found) < PAGE else found[-1].id
+        self._mark = self._hash_at(self._position)
         self.save()
+        return self._position < last
+
+    def catch_up(self) -> None:
+        """Look at everything that was committed since."""
+        while self.look():
+            pass
+
+    def waiting(self, recipient: str, most: int) -> list[UUID]:
+        """Return executions of which a recipient is to be told, at most so many, who waited longest first."""
+        return list(islice(self._queues.get(recipient, ()), most))
+
+    def waits(self, recipients: Collection[str]) -> bool:
+        """Tell whether anything is open for one of these recipients."""
+        return any(self._queues.get(name) for name in recipients)
+
+    def parcel(self, stream: UUID, recipient: str) -> Parcel | None:
+        """Return what is open for a recipient of an execution; None, and it is let go, where nothing is any more."""
+        return next(iter(self.parcels_of(stream, recipient)), None)
+
+    def parcels_of(self, stream: UUID, recipient: str) -> list[Parcel]:
+        """Return all that is open for a recipient of an execution; nothing, and it is let go, where nothing is."""
+        mine = [notice for notice in self._look_at(stream) if notice.recipient == recipient]
+        known = self._open.get(stream)
+        return [] if known is None else [Parcel(known.log_id, notice, known.to[recipient]) for notice in mine]
 
     def parcels(self) -> Iterator[Parcel]:
-        """Yield what is open now. Executions of which nothing is, or which nobody can read any more, are let go."""
-        for stream, known in list(self._open.items()):
-            try:
-                notices = undelivered(self._ledger.stream(known.log_id, stream))
-            except ErasedError:
-                notices = ()
-            if not notices:
-                del self._open[stream]
-            for notice in notices:
-                yield Parcel(known.log_id, notice, known.tries.get(notice.recipient, 0))
+        """Yield all that is open now. Executions of which nothing is, or which nobody can read any more, are let go."""
+        for stream in list(self._open):
+            for notice in self._look_at(stream):
+                known = self._open[stream]
+                yield Parcel(known.log_id, notice, known.to[notice.recipient])
 
     def statement(self, parcel: Parcel) -> str:
         """Return the notice as its recipient gets it: signed by the tenant's attestation key.
@@ -109,10 +123,13 @@ class Outbox:
         return jws.sign(jws.ENDORSEMENT, self._ledger.keyring.get(parcel.log_id).attestation_key(), content)
 
     def failed(self, parcel: Parcel) -> None:
-        """Count a try that failed. It is kept with the next `save`."""
-        known = self._open.get(stream_of(parcel.notice.execution_id))
-        if known is not None:
-            known.tries[parcel.notice.recipient] = parcel.tries + 1
+        """Count a try that failed; others come first now. It is kept with the next `save`."""
+        stream, recipient = stream_of(parcel.notice.execution_id), parcel.notice.recipient
+        known = self._open.get(stream)
+        if known is not None and recipient in known.to:
+            self._put(stream, Open(known.log_id, {**known.to, recipient: parcel.tries + 1}))
+            self._queues[recipient].pop(stream, None)
+            self._queues[recipient][stream] = None
 
     def delivered(self, parcel: Parcel, how: How) -> bool:
         """Record that a notice reached its recipient; tell whether that was not recorded before.
@@ -120,40 +137,71 @@ class Outbox:
         Raises:
             LedgerError: when the log can't be written. The notice stays open.
         """
-        stream = stream_of(parcel.notice.execution_id)
+        stream, recipient = stream_of(parcel.notice.execution_id), parcel.notice.recipient
         for _ in range(_ATTEMPTS):
             events = self._ledger.stream(parcel.log_id, stream)
-            if parcel.notice.recipient not in {notice.recipient for notice in undelivered(events)}:
+            left = {notice.name: notice for notice in undelivered(events)}
+            known = left.pop(parcel.notice.name, None)
+            more = any(notice.recipient == recipient for notice in left.values())
+            if known is None:
+                self._settled(stream, recipient, more=more)
                 return False
             event: NoticeDelivered = parcel.notice.delivered(how, parcel.tries + 1)
             try:
                 self._ledger.append([Pending(parcel.log_id, stream, events[-1].version + 1, event)])
             except ConflictError:  # the execution's own events, or another deliverer, came first
                 continue
+            self._settled(stream, recipient, more=more)
             return True
         raise UnavailableError("the execution's stream keeps growing: the notice is handed out again")
 
     def save(self) -> None:
-        """Write position and open executions, whole. Processes that race each write what is true by itself."""
-        opened = {str(stream): [str(one.log_id), one.tries] for stream, one in self._open.items()}
-        content = {"position": self._position, "mark": self._mark, "open": opened}
-        make_private_directory(self._directory)
-        with locked(self._directory / _LOCK):
-            write_private(self._directory / _FILE, json.dumps(content).encode())
+        """Write down what has changed. Processes that race each write what is true by itself."""
+        self._journal.add(self._changed.items(), self._position, self._mark, lambda: self._open)
+        self._changed.clear()
+
+    def _look_at(self, stream: UUID) -> tuple[Notice, ...]:
+        """Read what is open in a stream, and return it."""
+        known = self._open.get(stream)
+        log_id = known.log_id if known is not None else self._ledger.recorder.log_of_stream(stream)
+        if log_id is None:
+            return ()
+        try:
+            notices = undelivered(self._ledger.stream(log_id, stream))
+        except ErasedError:
+            notices = ()
+        tried = {} if known is None else known.to
+        to = {notice.recipient: tried.get(notice.recipient, 0) for notice in notices}
+        if to != tried:
+            self._put(stream, Open(log_id, to))
+        return notices
+
+    def _settled(self, stream: UUID, recipient: str, *, more: bool) -> None:
+        """Close a recipient's notice of a stream; where it has more there, they are tried from the first."""
+        known = self._open.get(stream)
+        if known is not None and recipient in known.to:
+            others = {name: n for name, n in known.to.items() if name != recipient}
+            self._put(stream, Open(known.log_id, {**others, recipient: 0} if more else others))
+
+    def _put(self, stream: UUID, one: Open) -> None:
+        before = self._open.pop(stream, None)
+        for recipient in () if before is None else before.to.keys() - one.to.keys():
+            del self._queues[recipient][stream]
+            if not self._queues[recipient]:
+                del self._queues[recipient]
+        if one.to:
+            self._open[stream] = one
+        for recipient in one.to:
+            self._queues.setdefault(recipient, {}).setdefault(stream)
+        self._changed[stream] = one
 
     def _read(self) -> None:
-        try:
-            content = json.loads((self._directory / _FILE).read_bytes())
-            position, mark = int(content["position"]), str(content["mark"])
-            opened = {UUID(stream): _Open(UUID(log), dict(tries)) for stream, (log, tries) in content["open"].items()}
-        except FileNotFoundError:
-            return
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise MalformedError(
-                f"{self._directory / _FILE} is not of its form; without it, everything is derived from the start"
-            ) from None
+        position, mark, opened = self._journal.read()
         if position <= self._feed.last_event() and mark == self._hash_at(position):
-            self._position, self._mark, self._open = position, mark, opened
+            self._position, self._mark = position, mark
+            for stream, one in opened.items():
+                self._put(stream, one)
+            self._changed.clear()
 
     def _hash_at(self, position: int) -> str:
         page = self._feed.page(position, 1) if position else []

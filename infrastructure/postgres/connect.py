@@ -66,7 +66,22 @@ class Database(Closing):
 
 
 def open_database(data_dir: Path, environ: Mapping[str, str]) -> Database:
-    """Open the database of a data directory and bring its schema up to date.
+    """Open the database of a data directory and bring its schema up to date. Raises as `reach_database` does.
+
+    Raises:
+        RefusedError: when its schema is newer than this program.
+    """
+    database = reach_database(data_dir, environ)
+    try:
+        migrate(database.conninfo)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def reach_database(data_dir: Path, environ: Mapping[str, str]) -> Database:
+    """Open the database of a data directory with the schema that it has, if any.
 
     Args:
         data_dir: where the embedded server keeps its data; unused when LEDGER_DATABASE_URL is set.
@@ -75,20 +90,14 @@ def open_database(data_dir: Path, environ: Mapping[str, str]) -> Database:
 
     Raises:
         MalformedError: when what should be a connection string is none.
-        RefusedError: when the server is older than PostgreSQL 15, its schema newer than this program, a forbidden
-            setting is on, or roles are missing that we may not make: then with the SQL for an administrator.
+        RefusedError: when the server is older than PostgreSQL 15, a forbidden setting is on, or roles are
+            missing that we may not make: then with the SQL for an administrator.
         UnavailableError: when the server cannot be started or reached.
     """
     if environ.get(FORBIDDEN_VARIABLE):
         raise RefusedError(f"{FORBIDDEN_VARIABLE} makes readers lose events: unset it")
     url = environ.get(URL_VARIABLE)
-    database = _given(url, environ.get(TENANT_URL_VARIABLE)) if url else _embedded(data_dir)
-    try:
-        migrate(database.conninfo)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    return _given(url, environ.get(TENANT_URL_VARIABLE)) if url else _embedded(data_dir)
 
 
 def embedded_conninfo(server: EmbeddedServer, *, dbname: str, user: str) -> str:

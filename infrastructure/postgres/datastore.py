@@ -8,7 +8,8 @@ Invariants:
 - A connection whose server went away while it lay idle is not handed out: after a restart the next use succeeds.
 - A server that is away is asked every second, and lost connections are passed over at once. [psycopg's pool doubles its
   pauses for both: a server that was away for a minute would be away for two, and ten lost connections for half of one.]
-- Nothing is written over a new connection before whoever set a guard had a look at where it leads.
+- Nothing is written over a new connection before whoever set a guard had a look at where it leads, and nothing read
+  over one before whoever remembers what was read was told of it.
 - Waiting for a lock ends (10 s): the library's default waits for ever.
 """
 
@@ -136,7 +137,11 @@ class LedgerDatastore(RoleDatastore):
     Attributes:
         appends: connections that write entries.
         tenants: connections that read as one tenant (`TenantReader`).
+        on_connect: hears of each new connection for reads, before it is used: it may lead to another database than the
+            one before [a backup, restored: that closes every connection].
     """
+
+    on_connect: Callable[[], object] | None = None
 
     def __init__(
         self, conninfo: str, tenant_conninfo: str | None = None, *, most_connections: int = _MOST_CONNECTIONS
@@ -144,6 +149,17 @@ class LedgerDatastore(RoleDatastore):
         super().__init__(conninfo, Role.CELL, most_connections=most_connections)
         self.appends = AppendDatastore(conninfo, most_connections=most_connections)
         self.tenants = RoleDatastore(tenant_conninfo or conninfo, Role.TENANT, most_connections=most_connections)
+
+    def after_connect_func(self) -> Callable[[psycopg.Connection[Any]], None]:
+        """Return what prepares a new connection, and tells of it."""
+        prepare = super().after_connect_func()
+
+        def after_connect(connection: psycopg.Connection[Any]) -> None:
+            prepare(connection)
+            if self.on_connect is not None:
+                self.on_connect()
+
+        return after_connect
 
     def check(self) -> None:
         """Replace the idle connections that were lost."""

@@ -30,7 +30,7 @@ from typing import IO, Self
 
 from domain.errors import UnavailableError
 from infrastructure.postgres import postmaster
-from infrastructure.postgres.cluster import create_cluster, remove_socket_directory, socket_directory
+from infrastructure.postgres.cluster import create_cluster, remove_socket_directory, require_own_major, socket_directory
 from infrastructure.postgres.program import Account, account_for, detach
 
 START_LIMIT_S = 60.0
@@ -78,10 +78,12 @@ class EmbeddedServer:
 
         Raises:
             UnavailableError: when it does not take connections within 60 s, with the last lines of its log.
+            RefusedError: when another major version of PostgreSQL made its files.
         """
         try:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._home.chmod(0o700)
+            require_own_major(self.cluster)
             with self._alone():
                 self._users = (self._home / "users.lock").open("ab")
                 fcntl.flock(self._users, fcntl.LOCK_SH)

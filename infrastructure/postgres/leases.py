@@ -37,14 +37,18 @@ class Leases(Closing):
         self._connection: Connection[TupleRow] | None = None
         self._lock = threading.Lock()
 
-    def take(self, name: str) -> bool:
+    def take(self, name: str, *, together: bool = False) -> bool:
         """Take a lease if nobody has it; return whether it is ours now.
+
+        Args:
+            name: the lease.
+            together: take it beside others who do so; nobody has it alone then. It ends with the session.
 
         Raises:
             UnavailableError: when the database does not answer.
         """
         with self._lock:
-            if name in self._held or not self._ask("try_lease", name):
+            if name in self._held or not self._ask("try_lease_together" if together else "try_lease", name):
                 return False
             self._held.add(name)
             return True

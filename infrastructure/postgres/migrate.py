@@ -60,43 +60,49 @@ def migrate(conninfo: str, known: tuple[Migration, ...] | None = None) -> int:
     known = migrations() if known is None else known
     try:
         with psycopg.connect(conninfo, autocommit=True) as connection:
-            if len(_checked(_applied(connection), known)) == len(known):
+            if len(checked(applied(connection), known)) == len(known):
                 return len(known)
             # The session's lock, and a transaction that begins after it is held: one that waited for the lock itself
             # would still remember that the tables are not there. The lock goes with the connection.
             connection.execute("SELECT set_config('lock_timeout', %s, false)", (_LOCK_TIMEOUT,))
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             with connection.transaction():
-                for migration in known[len(_checked(_applied(connection), known)) :]:
-                    _apply(connection, migration)
+                for migration in known[len(checked(applied(connection), known)) :]:
+                    apply(connection, migration)
     except psycopg.Error as error:
         words = error.diag.message_primary or "the connection was lost"
         raise UnavailableError(f"the database's schema cannot be brought up to date: {words}") from None
     return len(known)
 
 
-def _applied(connection: psycopg.Connection) -> list[tuple[int, bytes]]:
+def applied(connection: psycopg.Connection) -> list[tuple[int, bytes]]:
     """Return (version, digest) of what was applied, in order."""
     if connection.execute("SELECT to_regclass('ledger.schema_migrations')").fetchone() == (None,):
         return []
     return connection.execute("SELECT version, digest FROM ledger.schema_migrations ORDER BY version").fetchall()
 
 
-def _checked(applied: list[tuple[int, bytes]], known: tuple[Migration, ...]) -> list[tuple[int, bytes]]:
-    if len(applied) > len(known):
+def checked(found: list[tuple[int, bytes]], known: tuple[Migration, ...]) -> list[tuple[int, bytes]]:
+    """Return what was applied, if this program's files begin with it.
+
+    Raises:
+        RefusedError: when it is newer than the program, or was another file.
+    """
+    if len(found) > len(known):
         raise RefusedError(
-            f"the database has schema {applied[-1][0]}, this program knows {len(known)}: use the newer program"
+            f"the database has schema {found[-1][0]}, this program knows {len(known)}: use the newer program"
         )
-    for (version, digest), migration in zip(applied, known, strict=False):
+    for (version, digest), migration in zip(found, known, strict=False):
         if (version, digest) != (migration.version, migration.digest):
             raise RefusedError(
                 f"the database was made with another schema {migration.name} than this program's: "
                 "use the program that made it, or a new data directory"
             )
-    return applied
+    return found
 
 
-def _apply(connection: psycopg.Connection, migration: Migration) -> None:
+def apply(connection: psycopg.Connection, migration: Migration) -> None:
+    """Apply a file, in the transaction of the caller."""
     text: QueryNoTemplate = migration.text
     connection.execute(text)
     connection.execute(

@@ -5,7 +5,7 @@ Invariants:
 - A database that does not answer is an UnavailableError, whatever the driver calls it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from psycopg.rows import tuple_row
 
 from domain.errors import ConflictError, MalformedError, UnavailableError, UnknownError
 from domain.transparency.frontier import Frontier
+from infrastructure.postgres.arrays import bigints
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.records import CommandRecord, Log, StoredEntry, Stream
 
@@ -127,6 +128,21 @@ class Reader:
         return [
             StoredEntry(log_id, index, stream, version, topic, bytes(entry), bytes(digest), notification)
             for index, stream, version, topic, entry, digest, notification in rows
+        ]
+
+    def entries_at(self, log_id: UUID, leaf_indices: Sequence[int]) -> list[StoredEntry]:
+        """Return a log's entries at some leaf indices, in order, without notification ids.
+
+        Raises:
+            UnknownError: when the log lacks one.
+        """
+        wanted = sorted(set(leaf_indices))
+        rows = self.fetch("entries_at", log_id=log_id, leaf_indices=bigints(wanted)) if wanted else []
+        if len(rows) < len(wanted):
+            raise UnknownError("the log has no entry at one of these indices")
+        return [
+            StoredEntry(log_id, index, stream, version, topic, bytes(entry), bytes(digest))
+            for index, stream, version, topic, entry, digest in rows
         ]
 
     def every_entry(self, log_id: UUID, size: int | None = None, *, first: int = 0) -> Iterator[StoredEntry]:

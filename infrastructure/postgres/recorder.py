@@ -12,7 +12,6 @@ Invariants:
 - The library's `insert_events` is never called: it commits what it failed to complete.
 """
 
-import select
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,14 +27,15 @@ from eventsourcing.persistence import (
     Subscription,
 )
 from eventsourcing.postgres import PostgresApplicationRecorder
-from psycopg import Connection, Cursor
-from psycopg.rows import DictRow, TupleRow, tuple_row
+from psycopg import Connection
+from psycopg.rows import DictRow, tuple_row
 from psycopg_pool import PoolTimeout
 
 from domain.errors import ConflictError, ErasedError, UnavailableError, UnknownError
 from domain.transparency.frontier import Frontier
 from infrastructure.postgres.batch import Batch, Placement, prepare, stream_of
 from infrastructure.postgres.datastore import LedgerDatastore
+from infrastructure.postgres.pipelined import Pipeline, Statements, bigint
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.reading import Reader, translated
 from infrastructure.postgres.records import (
@@ -51,10 +51,11 @@ from infrastructure.postgres.records import (
 )
 
 _APPEND = load("append.sql")
+_STATEMENTS = Statements("append.sql")
 _ATTEMPTS = 5
 _PAUSE_S = 0.2
 _LAST = 2**63 - 1
-_SEND_PATIENCE_S = 1.0
+_FALSE = b"\0"
 _PASSING = ("08", "57P", "40")
 """Classes of SQLSTATE: connection lost, server going down or coming up, transaction rolled back for others' sake."""
 
@@ -248,66 +249,72 @@ def _transaction(
     connection: Connection[DictRow], batch: Batch, epoch: int | None, meanwhile: Meanwhile
 ) -> list[Appended]:
     """Write a batch in two round trips. An error anywhere leaves the transaction open; the pool rolls it back."""
-    with connection.pipeline():
-        placement = _lock(connection, batch, epoch)
-        feed = _insert(connection, placement)
-        connection.execute(_APPEND["notify"], prepare=True)
-        connection.execute(_APPEND["commit"], prepare=False)
-        _send(connection)
-        meanwhile(placement.firsts())
+    with Pipeline(connection, _STATEMENTS) as pipeline:
+        placement = _lock(pipeline, batch, epoch)
+        _insert(pipeline, placement)
+        pipeline.send("notify")
+        pipeline.send("commit")
+        _send(pipeline)
+        failed = _failure(meanwhile, placement.firsts())
+        *_, fed, _, _ = pipeline.answers()
     # The pipeline has ended without an error: the commit is on disk.
-    return placement.appended(min(int(row[0]) for row in feed.fetchall())) if feed is not None else []
+    if failed is not None:
+        raise UnavailableError("it is stored, and could not be acknowledged: ask again") from failed
+    return placement.appended(min(bigint(first) for (first,) in fed)) if batch.events else []
 
 
-def _lock(connection: Connection[DictRow], batch: Batch, epoch: int | None) -> Placement:
+def _failure(meanwhile: Meanwhile, firsts: Mapping[UUID, int]) -> Exception | None:
+    """Do the work for meanwhile; return what it raised: that must not hide whether the batch was stored."""
+    try:
+        meanwhile(firsts)
+    except Exception as error:  # noqa: BLE001 - raised once the commit is known
+        return error
+    return None
+
+
+def _lock(pipeline: Pipeline, batch: Batch, epoch: int | None) -> Placement:
     """Begin, check the decider's number, lock the heads and read them."""
-    connection.execute(_APPEND["begin"], prepare=False)
-    found: Cursor[TupleRow] | None = None
+    pipeline.send("begin")
     if epoch is not None:
-        found = connection.cursor(row_factory=tuple_row).execute(_APPEND["share_epoch"], prepare=True)
-    heads = connection.cursor(row_factory=tuple_row, binary=True).execute(
-        _APPEND["lock_heads"], {"log_ids": batch.log_ids_column()}, prepare=True
-    )
-    if found is not None and found.fetchone() != (epoch,):
+        pipeline.send("share_epoch")
+    pipeline.send("lock_heads", {"log_ids": batch.log_ids_column()})
+    guarded = bool(batch.guards or batch.follows)
+    if guarded:
+        pipeline.send("moved_on", batch.guard_columns())
+    pipeline.flush()
+    _, *answers = pipeline.answers()
+    if epoch is not None and [bigint(found) for (found,) in answers.pop(0)] != [epoch]:
         raise FencedError("a newer decider is at work: this one must stop")
-    if batch.guards:
-        moved = connection.cursor(row_factory=tuple_row).execute(
-            _APPEND["moved_on"], batch.guard_columns(), prepare=True
-        )
-        if moved.fetchone() != (0,):
-            raise MovedOnError
+    if guarded and [bigint(moved) for (moved,) in answers[1]] != [0]:
+        raise MovedOnError
     frontiers = {}
-    for log_id, size, hashes, frozen, closed in heads.fetchall():
-        if closed:
+    for log_id, size, hashes, frozen, closed in answers[0]:
+        if closed != _FALSE:
             raise ErasedError
         if frozen is not None:
-            raise FrozenLogError(frozen)
-        frontiers[log_id] = Frontier.from_bytes(size, bytes(hashes))
+            raise FrozenLogError(frozen.decode())
+        frontiers[UUID(bytes=log_id)] = Frontier.from_bytes(bigint(size), hashes or b"")
     if len(frontiers) < len(batch.log_ids):
         raise UnknownError("a log of this batch does not exist")
     return Placement(batch, frontiers)
 
 
-def _insert(connection: Connection[DictRow], placement: Placement) -> Cursor[TupleRow] | None:
-    """Queue the inserts; return the cursor that will hold the feed's rows, None if there are no events."""
+def _insert(pipeline: Pipeline, placement: Placement) -> None:
+    """Queue the inserts; the feed's rows are the answer to the last one, if there are events."""
     batch = placement.batch
     if batch.commands:
-        connection.execute(_APPEND["insert_commands"], batch.command_columns(), prepare=True)
+        pipeline.send("insert_commands", batch.command_columns())
     if batch.payloads:
-        connection.execute(_APPEND["insert_payloads"], batch.payload_columns(), prepare=True)
-    if not batch.events:
-        return None
-    connection.execute(_APPEND["insert_events"], placement.event_columns(), prepare=True)
-    connection.execute(_APPEND["update_heads"], placement.head_columns(), prepare=True)
-    return connection.cursor(row_factory=tuple_row).execute(
-        _APPEND["insert_feed"], placement.feed_columns(), prepare=True
-    )
+        pipeline.send("insert_payloads", batch.payload_columns())
+    if batch.events:
+        pipeline.send("insert_events", placement.event_columns())
+        pipeline.send("update_heads", placement.head_columns())
+        pipeline.send("insert_feed", placement.feed_columns())
 
 
-def _send(connection: Connection[DictRow]) -> None:
-    """Hand over all that is queued: a pipeline alone keeps what the socket didn't take at once."""
-    while connection.pgconn.flush():
-        select.select((), (connection.fileno(),), (), _SEND_PATIENCE_S)
+def _send(pipeline: Pipeline) -> None:
+    """Hand over all that is queued: the database works meanwhile."""
+    pipeline.end()
 
 
 def _worth_repeating(error: Exception) -> bool:

@@ -119,6 +119,13 @@ class MovedOnError(ConflictError):
         super().__init__("what this was decided on has changed: read again and repeat")
 
 
+class StreamMovedError(ConflictError):
+    """A stream has an event of that version already; nothing of the batch was written."""
+
+    def __init__(self) -> None:
+        super().__init__("something else was recorded first; read again and repeat")
+
+
 class FencedError(ConflictError):
     """A newer decider is at work; nothing of this one's batch was written, and it must stop."""
 

@@ -53,11 +53,11 @@ class TenantReader:
 
     def entries(self, first: int = 0, limit: int = _PAGE) -> list[StoredEntry]:
         """Return up to `limit` entries from leaf index `first` on, in order."""
-        rows = self._fetch("own_entries", first=first, last=first + limit)
-        return [
-            StoredEntry(self.log_id, index, stream, version, topic, bytes(entry), bytes(digest))
-            for index, stream, version, topic, entry, digest in rows
-        ]
+        return self._stored(self._fetch("own_entries", first=first, last=first + limit))
+
+    def of_topic(self, topic: str, first: int, last: int, limit: int) -> list[StoredEntry]:
+        """Return up to `limit` entries of a topic from leaf index `first` up to, not including, `last`, in order."""
+        return self._stored(self._fetch("own_of_topic", topic=topic, first=first, last=last, limit=limit))
 
     def page(self, first: int = 0, limit: int = PAGE) -> list[StoredEntry]:
         """Return entries from leaf index `first` on, in order: a page as the feed's, bounded in bytes too.
@@ -112,6 +112,17 @@ class TenantReader:
         for (value,) in self._fetch("row", family=family_of(projection), key=key):
             return bytes(value)
         return None
+
+    def rows_within(self, projection: str, first: str, last: str, limit: int) -> list[tuple[str, bytes]]:
+        """Return up to `limit` rows of a read model from one key to another, both included, by key in order."""
+        found = self._fetch("rows_within", family=family_of(projection), first=first, last=last, limit=limit)
+        return [(key, bytes(value)) for key, value in found]
+
+    def _stored(self, rows: list[tuple[Any, ...]]) -> list[StoredEntry]:
+        return [
+            StoredEntry(self.log_id, index, stream, version, topic, bytes(entry), bytes(digest))
+            for index, stream, version, topic, entry, digest in rows
+        ]
 
     def _fetch(self, name: str, **values: object) -> list[tuple[Any, ...]]:
         mine = {"log_id": self.log_id, **values}

@@ -178,6 +178,11 @@ class Views(Reader):
         found = self._fetch_view("row", family=family_of(projection), log_id=log_id, key=key)
         return bytes(found[0][0]) if found else None
 
+    def rows_between(self, projection: str, log_id: UUID, first: str, last: str, limit: int) -> dict[str, bytes]:
+        """Return rows of the live edition by key: those in [first, last) and the one before them, `limit` at most."""
+        where = {"family": family_of(projection), "log_id": log_id, "first": first, "last": last, "limit": limit}
+        return {key: bytes(value) for key, value in self._fetch_view("rows_between", **where)}
+
     def row_of(self, edition: str, log_id: UUID, key: str) -> bytes | None:
         """Return one row's value in one edition, or None: for whoever folds it."""
         found = self._fetch_view("row_of_edition", edition=edition, log_id=log_id, key=key)

@@ -68,9 +68,9 @@ class Follower:
         self._views = Views(ledger.datastore)
         self._held: dict[tuple[UUID, str], _Held] = {}
 
-    def behind(self) -> list[UUID]:
-        """Return the logs where something is to be done."""
-        return [one.log_id for one in self._views.standings(self.name) if self._open(one)]
+    def behind(self, log_id: UUID | None = None) -> list[UUID]:
+        """Return the logs where something is to be done, of all or of one."""
+        return [one.log_id for one in self._views.standings(self.name, log_id) if self._open(one)]
 
     def step(self, log_id: UUID) -> Step:
         """Do one bounded piece of what is to be done for a log.
@@ -120,7 +120,7 @@ class Follower:
         changes: dict[str, Row] = {}
         reached, trouble = position, None
         try:
-            for recorded in self._ledger.history(log_id, first=position, size=min(size, position + BATCH)):
+            for recorded in self._ledger.newly(log_id, position, min(size, position + BATCH)):
                 changed = self._project(rows, recorded)
                 rows.change(changed)
                 changes.update(changed)

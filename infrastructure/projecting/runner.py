@@ -31,9 +31,11 @@ class Runner:
         follower: the projection.
         hub: rings when logs move.
         check: raises when the lease was lost.
+        breath_s: how long to wait after each round of turns: what comes meanwhile is folded together.
     """
 
-    def __init__(self, follower: Follower, hub: Hub, check: Callable[[], None]) -> None:
+    def __init__(self, follower: Follower, hub: Hub, check: Callable[[], None], *, breath_s: float = 0.0) -> None:
+        self._breath_s = breath_s
         self._follower = follower
         self._hub = hub
         self._check = check
@@ -67,6 +69,8 @@ class Runner:
                     self._todo.update(dict.fromkeys(self._follower.behind()))
                     looked = now
                 self._take_turns(now)
+                if self._breath_s:
+                    self._ended.wait(self._breath_s)
                 if not self._todo:
                     self._rung.wait(PATIENCE_S)
 

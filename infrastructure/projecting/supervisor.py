@@ -6,7 +6,9 @@ Invariants:
   from where the rows are.
 """
 
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
@@ -40,11 +42,14 @@ class Supervisor:
         hub: this process's.
         projections: what to run, folds by stored name.
         trouble: told whenever one fails.
+        breath_s: how long a runner waits after each round, so that busy times cost fewer and larger steps.
     """
 
     def __init__(
-        self, ledger: Ledger, hub: Hub, projections: Mapping[str, Project], *, trouble: Trouble | None = None
-    ) -> None:
+        self, ledger: Ledger, hub: Hub, projections: Mapping[str, Project], *, trouble: Trouble | None = None,
+        breath_s: float = 0.0,
+    ) -> None:  # fmt: skip
+        self._breath_s = breath_s
         self._ledger = ledger
         self._hub = hub
         self._leases = Leases(ledger.datastore)
@@ -67,15 +72,21 @@ class Supervisor:
         with self._lock:
             return frozenset(self._runners)
 
-    def close(self) -> None:
-        """Stop all, and let others have the leases. Safe to repeat."""
+    def close(self, within_s: float | None = None) -> None:
+        """Stop all, and let others have the leases. Safe to repeat.
+
+        Args:
+            within_s: so long is waited for what is under way; None: until it is done.
+        """
+        until_s = math.inf if within_s is None else time.monotonic() + within_s
         self._ended.set()
         with self._lock:
             for runner in self._runners.values():
                 runner.stop()
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join()
+                left_s = until_s - time.monotonic()
+                thread.join(None if math.isinf(left_s) else max(0.0, left_s))
         self._leases.close()
 
     def __enter__(self) -> Self:
@@ -107,7 +118,7 @@ class Supervisor:
             self._leases.check(lease_of(name))
             backoff.reset()  # it has run for a second at least
 
-        runner = Runner(Follower(self._ledger, name, project), self._hub, check)
+        runner = Runner(Follower(self._ledger, name, project), self._hub, check, breath_s=self._breath_s)
         with self._lock:
             if self._ended.is_set():
                 return

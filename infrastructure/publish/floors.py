@@ -30,6 +30,9 @@ _FLOOR = re.compile(r"0|[1-9][0-9]{0,18}|anchors", re.ASCII)
 ANCHORS = "anchors"
 """Name of the anchor log's floor."""
 
+RESTORED_ALONE = "restored from nothing but a backup"
+"""How the reason begins for which a log is frozen that was restored without anything that survived beside it."""
+
 _FROZEN, _LOCK = ".frozen", ".lock"
 
 

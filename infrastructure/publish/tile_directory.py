@@ -61,10 +61,7 @@ class TileDirectory:
     def checkpoint(self) -> Checkpoint | None:
         """Return what the published checkpoint says, or None. Raises as `note` does."""
         note = self.note()
-        try:
-            return None if note is None else Checkpoint.parse(note.text)
-        except LedgerError as error:
-            raise VerificationError(f"{self.path}: {CHECKPOINT}: {error}") from None
+        return None if note is None else read_checkpoint(self.path, note)
 
     def put_checkpoint(self, note: Note) -> None:
         """Publish a checkpoint over the one before."""
@@ -144,6 +141,11 @@ class TileDirectory:
         generations = [int(match[1]) for match in found if match is not None]
         return {one: read_file(self.path, key_note_path(one), MAX_NOTE_BYTES) for one in sorted(generations)}
 
+    def key_note(self, generation: int) -> bytes | None:
+        """Return the note about a generation of keys, unchecked, or None."""
+        path = key_note_path(generation)
+        return read_file(self.path, path, MAX_NOTE_BYTES) if exists(self.path, path) else None
+
     def open_bundle(self, size: int) -> list[bytes]:
         """Return the entries of the last bundle of a tree of `size`, if it is a partial one; else nothing.
 
@@ -152,6 +154,18 @@ class TileDirectory:
         """
         place, width = divmod(size, TILE_WIDTH)
         return read_bundle(self.path, Tile(ENTRIES, place, width), prefix=True) if width else []
+
+
+def read_checkpoint(path: Path, note: Note) -> Checkpoint:
+    """Return what the note of a directory's checkpoint says.
+
+    Raises:
+        VerificationError: when it says something else.
+    """
+    try:
+        return Checkpoint.parse(note.text)
+    except LedgerError as error:
+        raise VerificationError(f"{path}: {CHECKPOINT}: {error}") from None
 
 
 def _names(directory: Path) -> Iterator[str]:

@@ -13,7 +13,7 @@ Invariants:
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -26,13 +26,29 @@ from domain.scheduling.state import Scheduling
 from domain.scheduling.tables import Decision
 from domain.scheduling.views import View
 from domain.transparency.traces import Kind
-from infrastructure.redeciding.views import kept_view
+from infrastructure.redeciding.views import DIGEST, kept_view
 
 Key = tuple[int, str, int]
 """Slot, stream and version: what names an entry of the cell."""
 
-NOBODY_ELSES: Final = frozenset("placed reserved deferred borrowed lent offered offer_closed suspected lost".split())
-"""Kinds of view that only a decider makes."""
+_KINDS: Final = frozenset("placed reserved deferred borrowed lent offered offer_closed suspected lost".split())
+_REASONS: Final = frozenset({"reservation_expired", "node_lost", "release_expired"})
+
+
+def nobody_elses(view: View) -> bool:
+    """Tell whether only a decider makes such a view: in no batch, nobody decided it.
+
+    A denial or expiry says so itself (`decider`); of version 1, which does not, none counts as somebody else's.
+    """
+    match view["kind"]:
+        case "ended":
+            return bool(view.get("decider", DIGEST in view))
+        case "abandoned":
+            return view["reason"] in _REASONS
+        case "freed":
+            return DIGEST in view  # a node's own reset carries its report
+        case kind:
+            return kind in _KINDS
 
 
 class DifferenceError(VerificationError):
@@ -44,7 +60,11 @@ class OvertakenError(VerificationError):
 
 
 class Kept(NamedTuple):
-    """The state as a batch left it, from which a replay may go on. Nothing after that batch is folded in `dump`."""
+    """The state as a batch left it, from which a replay may go on. Nothing after that batch is folded in `dump`.
+
+    `forgotten` names the decisions that are applied and stand after `position`, of whose streams the state knows the
+    version no more: so many have ended since.
+    """
 
     position: int
     batches: int
@@ -52,6 +72,7 @@ class Kept(NamedTuple):
     engine: str
     judged: bool
     dump: dict[str, Any]
+    forgotten: Sequence[tuple[int, str, int]] = ()
 
 
 class _Pending(NamedTuple):
@@ -78,7 +99,8 @@ class Replay:
         together: of the feed, up to which inputs were folded since the last batch without deciding between them.
         unsure: whether decisions that can't be made again here may stand among what is not folded yet: it is folded
             together before anything is decided.
-        returned: how many batches were brought back after a restore, and are taken as they came.
+        returned: how many entries that may be decisions, or begin a batch, were brought back after a restore, and are
+            taken as they came.
         after_batch: is called when a batch was decided again, before anything after it is folded.
     """
 
@@ -98,7 +120,8 @@ class Replay:
         self._expected: dict[Key, Decision] = {}
         self._own: set[int] = set()
         self._mine: set[Key] = set()
-        self._judged = False  # whether the batch before was of this engine: then no decision may stand outside of one
+        self._met: deque[tuple[int, Key]] = deque()  # decisions that were met after `position`, in order
+        self._judged = True  # no decision may stand outside of a batch, unless the one before was of another engine
         self._resumed = False
         self._drained = 0
         self.after_batch: Callable[[], object] = lambda: None
@@ -109,11 +132,16 @@ class Replay:
         """Go on from a kept state; the next view to be taken is the first after its position."""
         replay = cls(kept.engine, Scheduling.load(kept.dump), kept.position, kept.batches, kept.epoch)
         replay._resumed, replay._judged = True, kept.judged
+        replay._mine = {(slot, stream, version) for slot, stream, version in kept.forgotten}
         return replay
 
     def keep(self) -> Kept:
         """Return the state as the last batch left it. To be called before anything after it was folded."""
-        return Kept(self.position, self.batches, self.epoch, self.engine, self._judged, self.state.dump())
+        known = self.state.next_version
+        met = [key for position, key in self._met if position > self.position]
+        applied = dict.fromkeys([*met, *sorted(self._mine), *self._expected])
+        forgotten = [key for key in applied if key[2] >= known(key[0], UUID(key[1]))]
+        return Kept(self.position, self.batches, self.epoch, self.engine, self._judged, self.state.dump(), forgotten)
 
     def take(self, position: int, view: View, *, returned: bool = False) -> None:
         """Take the next view of the feed.
@@ -139,10 +167,12 @@ class Replay:
         decision = self._expected.pop(key, None)
         if key in self._mine:
             self._mine.discard(key)
+            self._meet(position, key)
             self._mark(number)
         elif decision is not None:
             self._compare(decision, _Pending(position, number, view))
         elif self._resumed and view["version"] < self.state.next_version(view["slot"], UUID(view["stream"])):
+            self._meet(position, key)
             self._mark(number)  # applied before the state was kept
         else:
             self._pending.append(_Pending(position, number, view))
@@ -218,11 +248,12 @@ class Replay:
 
     def _take_returned(self, one: _Pending) -> None:
         self._judged, self.unsure = False, True
-        if one.view["kind"] != "decided":
+        kind = one.view["kind"]
+        self.returned += kind == "decided" or nobody_elses(one.view) or DIGEST in one.view
+        if kind != "decided":
             self._pending.append(one)
             return
         self._mark(one.number)
-        self.returned += 1
         self.batches, self.epoch = one.view["version"] + 1, max(self.epoch, one.view["epoch"])
 
     def _decide(self, batch: _Pending) -> None:
@@ -268,7 +299,7 @@ class Replay:
             self.state.fold(one.view)
 
     def _require_input(self, one: _Pending) -> None:
-        if self._judged and one.view["kind"] in NOBODY_ELSES:
+        if self._judged and nobody_elses(one.view):
             raise DifferenceError(f"{_where(one)} is in no batch: nobody decided it")
 
     def _finish(self) -> None:
@@ -277,8 +308,16 @@ class Replay:
                 f"batch {self.batches - 1}: {decision.event.TOPIC} was decided for slot {slot}, and is not stored"
             )
 
+    def _meet(self, position: int, key: Key) -> None:
+        """Note where a decision stands: a state that is kept before it must know it again."""
+        met = self._met
+        while met and met[0][0] <= self.position:
+            met.popleft()
+        met.append((position, key))
+
     def _compare(self, decision: Decision, one: _Pending) -> None:
         self._mark(one.number)
+        self._meet(one.position, _key(one.view))
         stored = one.view
         at = Recorded(
             decision.stream_id, stored["leaf"], decision.stream_id, decision.version, stored["at_ms"],

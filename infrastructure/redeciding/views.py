@@ -7,7 +7,6 @@ Invariants:
 """
 
 from domain.cacs.events import QuorumFailed
-from domain.canonical import canonical
 from domain.executions.events import (
     ExecutionAbandoned,
     ExecutionFaulted,
@@ -23,6 +22,7 @@ from domain.quotas.events import QuotaBorrowed, QuotaLent
 from domain.scheduling.views import View, view_of
 from domain.workloads.events import (
     OverflowAccepted,
+    OverflowAcceptedV1,
     OverflowClosed,
     OverflowOffered,
     WorkloadDeferred,
@@ -31,6 +31,7 @@ from domain.workloads.events import (
     WorkloadPlaced,
     WorkloadQueued,
 )
+from infrastructure.keys.plaintext import encode_json
 
 DIGEST = "decided"
 """The member that holds H(JCS of the event)."""
@@ -38,8 +39,8 @@ DIGEST = "decided"
 _DECIDED = frozenset(
     {
         ExecutionAbandoned, ExecutionFaulted, ExecutionReserved, NodeLost, NodeSuspected, NoticeRequested,
-        OverflowAccepted, OverflowClosed, OverflowOffered, QuorumFailed, QuotaBorrowed, QuotaLent, RuntimeReset,
-        WorkloadDeferred, WorkloadDenied, WorkloadExpired, WorkloadPlaced, WorkloadQueued,
+        OverflowAccepted, OverflowAcceptedV1, OverflowClosed, OverflowOffered, QuorumFailed, QuotaBorrowed, QuotaLent,
+        RuntimeReset, WorkloadDeferred, WorkloadDenied, WorkloadExpired, WorkloadPlaced, WorkloadQueued,
     }
 )  # fmt: skip
 
@@ -56,4 +57,4 @@ def kept_view(recorded: Recorded, slot: int) -> View:
 
 def event_digest(event: Event) -> str:
     """Return H(JCS of the event)."""
-    return sha256_hex(canonical(event.payload()))
+    return sha256_hex(encode_json(event.payload()))

@@ -34,4 +34,6 @@ MAX_MODULE_BYTES: Final = 1_048_576
 MAX_INPUT_BYTES: Final = 1_048_576
 MAX_INPUTS: Final = 8
 MAX_OUTPUT_BYTES: Final = 32_768
+MAX_CALLS: Final = 262_144
+"""Calls of imports in one run: what they cost the host is no fuel. One more is a trap."""
 PAGE_BYTES: Final = 65_536

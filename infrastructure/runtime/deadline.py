@@ -5,6 +5,7 @@ Invariants:
 - It fires at most once per `armed`, and never after `armed` was left: a late tick would interrupt the next execution.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ class Deadline:
     def __init__(self, fire: Callable[[], None]) -> None:
         self._fire = fire
         self._changed = threading.Condition()
-        self._due: float | None = None
+        self._due = math.inf
+        self._wakes = math.inf  # when the thread looks again by itself
         self._closed = False
         self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
         self._thread.start()
@@ -25,11 +27,15 @@ class Deadline:
     @contextmanager
     def armed(self, wall_ms: int) -> Iterator[None]:
         """Fire once if the block takes longer than `wall_ms` milliseconds."""
-        self._set(time.monotonic() + wall_ms / 1000)
+        with self._changed:
+            self._due = time.monotonic() + wall_ms / 1000
+            if self._due < self._wakes:  # else it looks in time: most executions wake nobody
+                self._changed.notify()
         try:
             yield
         finally:
-            self._set(None)
+            with self._changed:
+                self._due = math.inf
 
     def close(self) -> None:
         """Stop the thread."""
@@ -38,19 +44,12 @@ class Deadline:
             self._changed.notify()
         self._thread.join()
 
-    def _set(self, due: float | None) -> None:
-        with self._changed:
-            self._due = due
-            self._changed.notify()
-
     def _watch(self) -> None:
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
-                if self._due is None:
-                    self._changed.wait()
-                elif now < self._due:
-                    self._changed.wait(self._due - now)
-                else:
-                    self._due = None
+                if self._due <= now:
+                    self._due = math.inf
                     self._fire()
+                self._wakes = self._due
+                self._changed.wait(None if self._due == math.inf else max(self._due - now, 0))

@@ -5,6 +5,7 @@ Invariants:
 - Keys are made here, from the operating system's generator, and named in `report_data`: what is sealed to them opens
   only here, for this execution, at its own index (wire formats 6).
 - An input whose salted commitment isn't the one at its index in the submission refuses, before anything runs.
+- Where the submission names the digest of an output key, outputs are sealed to that key or not at all.
 - The CAC is signed only for an outcome. Its execution id and report_data are this enclave's, whoever wrote the rest.
 - Of plaintext, only salted commitments, sizes, the outcome and ciphertext leave.
 
@@ -41,8 +42,8 @@ from infrastructure.runtime.measurement import engine_identity, runtime_measurem
 from infrastructure.runtime.messages import Completed, Faulted, Prepare, Prepared, Run
 from infrastructure.statements import jws
 
-MAX_PREPARED: Final = 64
-"""Enclaves that may wait at the same time."""
+MAX_PREPARED: Final = 1_024
+"""Enclaves that may wait at the same time: about 15 KiB each, and each of their modules once."""
 
 _OUTPUT_SALT: Final = b"ledger output salt v1\0"
 
@@ -58,6 +59,7 @@ class _Enclave:
     commitments: tuple[bytes, ...]
     cac_key: Ed25519PrivateKey = field(repr=False)
     hpke_key: hpke.PrivateKey = field(repr=False)
+    output_key_digest: object = None
     ran: bool = False
 
 
@@ -71,6 +73,7 @@ class Enclaves:
         self._entropy = entropy
         self._used: set[str] = set()
         self._waiting: dict[str, _Enclave] = {}
+        self._modules: dict[bytes, tuple[bytes, int]] = {}  # by digest, with how many wait that run it
 
     def prepare(self, request: Prepare) -> Prepared:
         """Make an enclave: compile its module, make its keys, bind them.
@@ -80,13 +83,18 @@ class Enclaves:
             ConflictError: when the execution id was prepared before, or too many enclaves wait.
         """
         self._admit(request)
-        commitments = self._commitments(request.submission)
+        commitments, output_key_digest = self._commitments(request.submission)
         module_digest = self._engine.compile(request.module)
         cac_key = ed25519.private_key(self._entropy.bytes(ed25519.KEY_BYTES))
         hpke_key = hpke.generate(self._entropy)
         public = _bind(request, module_digest, ed25519.public_bytes(cac_key), hpke_key.public)
         self._used.add(request.execution_id)
-        self._waiting[request.execution_id] = _Enclave(request, public, commitments, cac_key, hpke_key)
+        module, users = self._modules.get(module_digest, (request.module, 0))
+        self._modules[module_digest] = (module, users + 1)
+        request = request.model_copy(update={"module": module})
+        self._waiting[request.execution_id] = _Enclave(
+            request, public, commitments, cac_key, hpke_key, output_key_digest
+        )
         return public
 
     def run(self, request: Run) -> Completed | Faulted:
@@ -103,6 +111,8 @@ class Enclaves:
         if enclave.ran:
             raise ConflictError("this execution ran already")
         _check_before_run(request, enclave.public)
+        if enclave.output_key_digest not in {None, sha256(request.output_public_key).hexdigest()}:
+            raise MalformedError("the submission names another output key")
         enclave.ran = True
         inputs: list[bytearray] = []
         try:
@@ -127,7 +137,12 @@ class Enclaves:
         """
         if execution_id not in self._used:
             raise UnknownError("this execution was never prepared")
-        self._waiting.pop(execution_id, None)
+        enclave = self._waiting.pop(execution_id, None)
+        if enclave is None:
+            return
+        module, users = self._modules.pop(enclave.public.module_digest)
+        if users > 1:
+            self._modules[enclave.public.module_digest] = (module, users - 1)
 
     def _admit(self, request: Prepare) -> None:
         if request.origin != self._origin:
@@ -139,15 +154,18 @@ class Enclaves:
         if request.limits.memory_bytes > self._memory_limit_bytes:
             raise MalformedError(f"this keep gives at most {self._memory_limit_bytes} bytes of memory")
 
-    def _commitments(self, submission: str) -> tuple[bytes, ...]:
-        """Read the input commitments from the submission. Its signature was checked where its key is known."""
+    def _commitments(self, submission: str) -> tuple[tuple[bytes, ...], object]:
+        """Read the input commitments, and the output key's digest where there is one, from the submission.
+
+        Its signature was checked where its key is known.
+        """
         statement = jws.parse(submission)
         if statement.typ != jws.SUBMISSION or statement.payload["aud"] != self._origin:
             raise MalformedError("the submission is no submission to this log")
         inputs = statement.payload.get("inputs")
         if not isinstance(inputs, list) or len(inputs) > MAX_INPUTS:
             raise MalformedError(f"a submission lists at most {MAX_INPUTS} inputs")
-        return tuple(_commitment(entry) for entry in inputs)
+        return tuple(_commitment(entry) for entry in inputs), statement.payload.get("output_key_digest")
 
     def _complete(self, enclave: _Enclave, request: Run, result: RunResult, salt: bytes) -> Completed:
         if result.outcome is None:
@@ -227,7 +245,7 @@ def _check_before_run(request: Run, public: Prepared) -> None:
         raise MalformedError("the CAC's execution_id or report_data (hex) is not this enclave's")
     canonical_bytes(cac)
     print_timestamp(request.created_ms)
-    hpke.seal(request.output_public_key, b"", b"")
+    hpke.check_public_key(request.output_public_key)
 
 
 def _open_inputs(enclave: _Enclave, sealed_inputs: tuple[bytes, ...], opened: list[bytearray]) -> bytes:

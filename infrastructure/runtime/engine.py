@@ -10,6 +10,7 @@ Invariants:
   bounds; it holds nothing of any input.
 """
 
+import ctypes
 import json
 import threading
 from collections import OrderedDict
@@ -17,15 +18,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import wasmtime
+from wasmtime import _bindings, _ffi
+from wasmtime._func import enter_wasm
 
 from domain.bounds import Bounds
 from domain.errors import MalformedError
 from infrastructure.runtime.abi import (
     IMPORT_MODULE,
     IMPORTS,
+    MAX_CALLS,
     MAX_MODULE_BYTES,
     OUTCOMES,
     REFUSALS,
@@ -39,6 +43,8 @@ from infrastructure.runtime.linear_memory import LinearMemory, MemoryHost
 from infrastructure.runtime.measurement import CONFIG, MAX_TABLE_ELEMENTS, MAX_TABLES
 from infrastructure.runtime.signature import check_signature
 
+_RUN: Final = RUN_EXPORT.encode()
+_NO_FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)()
 _CACHED_MODULES: Final = 64
 _CACHED_BYTES: Final = 8_388_608
 
@@ -48,7 +54,7 @@ class RunResult:
     """How a run ended: `outcome` with `output`, or `fault` with a short `detail` and no output.
 
     Fuel is counted in the engine's units (about one per instruction), after a deadline only as far as it was written
-    down; memory in bytes of linear memory.
+    down; memory in bytes of linear memory; `calls` are those of imports.
     """
 
     outcome: Outcome | None
@@ -57,6 +63,7 @@ class RunResult:
     output: bytes
     fuel_used: int
     peak_memory_bytes: int
+    calls: int
 
 
 class _Ending(NamedTuple):
@@ -82,6 +89,8 @@ class ClauseEngine:
         self._one_at_a_time = threading.Lock()
         self._linker = wasmtime.Linker(self._engine)
         self._calls: HostCalls | None = None
+        self._raised: Exception | None = None
+        self._imports: list[object] = []  # which the linker may call as long as it lives
         for name in IMPORTS:
             self._define(name)
         self._compiled: OrderedDict[bytes, tuple[wasmtime.InstancePre, int]] = OrderedDict()
@@ -139,11 +148,22 @@ class ClauseEngine:
                 with self._deadline.armed(bounds.wall_ms):
                     code = _call(prepared, store)
             except (wasmtime.Trap, wasmtime.WasmtimeError, GuestError) as error:
-                fault, detail = _classify(error, refused=memory.refused)
+                fault, detail = _classify(self._cause(error), refused=memory.refused)
                 return _Ending(None, fault, detail, bounds.fuel - store.get_fuel())
             return _Ending(code, None, "", bounds.fuel - store.get_fuel())
         finally:
             store.close()
+
+    def _cause(self, error: Exception) -> Exception:
+        """Return what a run ended with: what an import raised, if one did.
+
+        Raises:
+            Exception: what an import raised that is no fault of the guest.
+        """
+        raised, self._raised = self._raised, None
+        if raised is not None and not isinstance(raised, GuestError):
+            raise raised
+        return raised or error
 
     @contextmanager
     def _serving(self, calls: HostCalls) -> Iterator[None]:
@@ -154,15 +174,31 @@ class ClauseEngine:
             self._calls = None
 
     def _define(self, name: str) -> None:
-        def served(*arguments: int) -> int:
-            if self._calls is None:
-                _unserved()
-            answer: int = getattr(self._calls, name)(*arguments)
-            return answer
+        """Link an import through the C API: in a fifth of the time that wasmtime-py takes to convert its values."""
+        parameters = range(IMPORTS[name])
+
+        def served(_data: object, _caller: object, values: Any, _count: int) -> int:
+            try:
+                if self._calls is None:
+                    _unserved()
+                self._calls.counted()
+                values[0].i32 = getattr(self._calls, name)(*[values[at].i32 for at in parameters])
+            except Exception as error:  # noqa: BLE001 - ctypes would swallow it, and let the guest go on
+                self._raised = error
+                trap = wasmtime.Trap("import")._consume()  # noqa: SLF001
+                return ctypes.cast(trap, ctypes.c_void_p).value or 0
+            return 0
 
         i32 = wasmtime.ValType.i32
-        kind = wasmtime.FuncType([i32() for _ in range(IMPORTS[name])], [i32()])
-        self._linker.define_func(IMPORT_MODULE, name, kind, served)
+        kind = wasmtime.FuncType([i32() for _ in parameters], [i32()])
+        callback = _bindings.wasmtime_func_unchecked_callback_t(served)
+        self._imports.append(callback)
+        module, field = IMPORT_MODULE.encode(), name.encode()
+        error = _bindings.wasmtime_linker_define_func_unchecked(
+            self._linker.ptr(), module, len(module), field, len(field), kind.ptr(), callback, None, _NO_FINALIZER
+        )
+        if error:
+            raise wasmtime.WasmtimeError._from_ptr(error)  # noqa: SLF001
 
     def _keep(self, digest: bytes, prepared: wasmtime.InstancePre, size: int) -> None:
         self._compiled[digest] = (prepared, size)
@@ -171,10 +207,22 @@ class ClauseEngine:
 
 
 def _call(prepared: wasmtime.InstancePre, store: wasmtime.Store) -> int:
-    run = prepared.instantiate(store).exports(store)[RUN_EXPORT]
-    if not isinstance(run, wasmtime.Func):  # check_signature has seen to it
+    """Instantiate and call `run`, whose type `check_signature` has seen: through the C API, in half the time."""
+    instance = prepared.instantiate(store)
+    context, found = store._context(), _bindings.wasmtime_extern_t()  # noqa: SLF001 - wasmtime-py has no other way
+    there = _bindings.wasmtime_instance_export_get(
+        context, ctypes.byref(instance._instance), _RUN, len(_RUN), ctypes.byref(found)  # noqa: SLF001
+    )  # fmt: skip
+    if not there or found.kind != _ffi.WASMTIME_EXTERN_FUNC.value:  # type: ignore[comparison-overlap] # it reads as int
         raise GuestError("run is not a function")
-    code: int = run(store)
+    result = _bindings.wasmtime_val_raw_t()
+    with enter_wasm(store) as trap:
+        error = _bindings.wasmtime_func_call_unchecked(
+            context, ctypes.byref(found.of.func), ctypes.byref(result), 1, trap
+        )
+        if error:
+            raise wasmtime.WasmtimeError._from_ptr(error)  # noqa: SLF001
+    code: int = result.i32
     return code
 
 
@@ -202,6 +250,7 @@ def _judge(ending: _Ending, calls: HostCalls, peak: int) -> RunResult:
         output=b"" if fault else bytes(calls.output),
         fuel_used=ending.fuel_used,
         peak_memory_bytes=peak,
+        calls=min(calls.count, MAX_CALLS),
     )
 
 

@@ -3,11 +3,12 @@
 Invariants:
 - A pointer or length outside the guest's memory traps, and copies nothing.
 - The output never passes its bound; an attempt is remembered even if the clause ignores the answer.
+- Calls are counted; one beyond their bound traps.
 """
 
 from collections.abc import Sequence
 
-from infrastructure.runtime.abi import MAX_OUTPUT_BYTES
+from infrastructure.runtime.abi import MAX_CALLS, MAX_OUTPUT_BYTES
 from infrastructure.runtime.linear_memory import LinearMemory
 
 _U32 = 0xFFFF_FFFF
@@ -23,8 +24,19 @@ class HostCalls:
     def __init__(self, inputs: Sequence[bytes | bytearray], memory: LinearMemory) -> None:
         self.output = bytearray()
         self.overflowed = False
+        self.count = 0
         self._inputs = inputs
         self._memory = memory
+
+    def counted(self) -> None:
+        """Count one call.
+
+        Raises:
+            GuestError: when there were too many.
+        """
+        self.count += 1
+        if self.count > MAX_CALLS:
+            raise GuestError("more calls of imports than a run may make")
 
     def input_size(self, index: int) -> int:
         """Return the length of an input in bytes, -1 if there is none."""

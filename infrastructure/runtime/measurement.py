@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Final
 
 from domain.canonical import canonical
-from infrastructure.runtime.abi import IMPORTS, MAX_OUTPUT_BYTES, PROTOCOL
+from infrastructure.runtime.abi import IMPORTS, MAX_CALLS, MAX_OUTPUT_BYTES, PROTOCOL
 
 CONFIG: Final[dict[str, bool | int | str]] = {
     "consume_fuel": True,
@@ -66,7 +66,12 @@ def runtime_measurement() -> str:
         "config": CONFIG,
         "engine": engine_identity(),
         "imports": IMPORTS,
-        "limits": {"output_bytes": MAX_OUTPUT_BYTES, "table_elements": MAX_TABLE_ELEMENTS, "tables": MAX_TABLES},
+        "limits": {
+            "calls": MAX_CALLS,
+            "output_bytes": MAX_OUTPUT_BYTES,
+            "table_elements": MAX_TABLE_ELEMENTS,
+            "tables": MAX_TABLES,
+        },
         "protocol": PROTOCOL,
     }
     return sha256(canonical(measured)).hexdigest()

@@ -35,11 +35,12 @@ class Begin(_Message):
 
 
 class Ready(_Message):
-    """The worker is limited and waits. `measurement` is 64 hex digits."""
+    """The worker is limited, in the ways that `confined` names, and waits. `measurement` is 64 hex digits."""
 
     kind: Literal["ready"] = "ready"
     engine: str
     measurement: str
+    confined: tuple[str, ...]
 
 
 class Prepare(_Message):

@@ -4,7 +4,7 @@ import sys
 
 from domain.canonical import canonical
 from domain.errors import MalformedError
-from infrastructure.runtime.confinement import confine
+from infrastructure.runtime.confinement import confine, shut_off
 from infrastructure.runtime.engine import ClauseEngine
 from infrastructure.runtime.frames import read_frame, write_frame
 from infrastructure.runtime.process import leave_directory
@@ -16,6 +16,7 @@ _CPU_SECONDS = 8
 def main() -> None:
     """Answer one frame."""
     leave_directory()
+    shut_off()
     engine = ClauseEngine()
     confine(data_bytes=_DATA_BYTES, cpu_seconds=_CPU_SECONDS)
     wasm = read_frame(sys.stdin.buffer)

@@ -12,8 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from domain.hashing import sha256_hex
-from domain.identifiers import PLATFORM_SLOT, node_stream, origin, stream_of, uuid7
-from domain.policies.kinds import Policy
+from domain.identifiers import PLATFORM_SLOT, node_stream, offer_stream, origin, stream_of, uuid7
+from domain.policies.kinds import PRIMARY, Policy
 from domain.scheduling.tables import Decision
 from domain.scheduling.views import VIEW_VERSION, View
 from domain.time import MAX_INSTANT_MS
@@ -73,7 +73,11 @@ class Feed:
             yield self._own(slot, _quota(limit))
         for tenant, slot in self.slots.items():
             yield from self._tenant(tenant, slot, governance)
+        open_pools: set[tuple[str, str]] = set()
         for node in nodes:
+            if governance.overflow and node.pool != PRIMARY and (node.pool, node.operator) not in open_pools:
+                open_pools.add((node.pool, node.operator))
+                yield self.view(PLATFORM_SLOT, offer_stream(node.pool, node.operator), 0, _offer(node))
             if governance.overflow or node.pool == "primary":
                 facts = node.facts().model_dump(mode="json")
                 yield self.view(PLATFORM_SLOT, node_stream(node.id), 0, {"kind": "node", "facts": facts})
@@ -126,3 +130,10 @@ def _bandwidth(tokens: Tokens) -> dict[str, Any]:
 
 def _adopted(policy: Policy) -> dict[str, Any]:
     return {"kind": "policy", "number": 1, "policy": policy.model_dump(mode="json")}
+
+
+def _offer(node: NodeLine) -> dict[str, Any]:
+    """Return what the operator of a node of another pool offers: all of it, for as long as it takes."""
+    terms = {"slots": None, "memory_bytes": None, "until_ms": MAX_INSTANT_MS}
+    named = {"kind": "offer_stood", "pool": node.pool, "operator": node.operator, "number": 0}
+    return {**named, **terms, "statement": sha256_hex(b"simulated")}

@@ -8,10 +8,8 @@ Invariants:
 - What is held here beside the decisions' own state: the arrivals, and what runs.
 """
 
-import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -23,6 +21,7 @@ from domain.scheduling.tables import Decision
 from domain.time import MAX_INSTANT_MS
 from domain.workloads.events import WorkloadDeferred, WorkloadDenied, WorkloadPlaced
 from infrastructure.engine_digest import engine_digest
+from infrastructure.pauses import seldom_collecting
 from infrastructure.simulating.feed import Feed
 from infrastructure.simulating.governance import Governance
 from infrastructure.simulating.inputs import NodeLine
@@ -30,8 +29,6 @@ from infrastructure.simulating.shapes import Job
 
 MAX_ACTS = 1_000_000
 """Acts at one instant: beyond that the decisions don't come to rest."""
-
-_YOUNG, _MIDDLE, _FULL = 100_000, 50, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +80,8 @@ def run(nodes: Sequence[NodeLine], jobs: Sequence[Job], governance: Governance, 
     Raises:
         UnavailableError: when the decisions don't come to rest, which is a fault of the program.
     """
-    with _seldom_collecting():
+    with seldom_collecting():
         return _run(nodes, jobs, governance, told)
-
-
-@contextmanager
-def _seldom_collecting() -> Iterator[None]:
-    """Let the interpreter look for garbage seldom: what a simulation makes holds no cycles, and lives long.
-
-    With the usual thresholds it took a quarter of the time at 50,000 workloads.
-    """
-    usual = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(_YOUNG, _MIDDLE, _FULL)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-        gc.unfreeze()
 
 
 def _run(nodes: Sequence[NodeLine], jobs: Sequence[Job], governance: Governance, told: Told | None) -> Outcome:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.bounds import SimulatedBounds
+from domain.errors import MalformedError
 from domain.hashing import sha256_hex
 from domain.identifiers import priority_domain
 from domain.policies.facts import WorkloadFacts
@@ -22,6 +23,9 @@ from infrastructure.simulating.inputs import WorkloadLine
 
 FUEL = 1_000_000
 """Every simulated workload's fuel: the files don't tell of it."""
+
+MAX_LEVELS = 4097
+"""Levels that facts have numbers for, from 0 on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,16 @@ class Job:
 
 
 def jobs_of(lines: Iterable[WorkloadLine], levels: Sequence[str], policies: Mapping[Tenant, Policy]) -> tuple[Job, ...]:
-    """Return the workloads in the order in which they arrive: by instant, then as they stand in the file."""
+    """Return the workloads in the order in which they arrive: by instant, then as they stand in the file.
+
+    Raises:
+        MalformedError: for more levels than there can be.
+    """
     ordered = sorted(lines, key=lambda line: line.at_ms)  # stable
     found = {_named(line): _level(_named(line), levels) for line in ordered}
     ranks = {rank: place for place, rank in enumerate(sorted({rank for rank, _ in found.values()}))}
+    if len(ranks) > MAX_LEVELS:
+        raise MalformedError(f"the workloads are of {len(ranks)} levels; at most {MAX_LEVELS} can be told apart")
     exact = {tenant for tenant, policy in policies.items() if any(isinstance(r, MaximumBounds) for r in policy.rules)}
     shapes: dict[tuple[Any, ...], Shape] = {}
     jobs = []

@@ -87,7 +87,15 @@ class Acknowledgement:
         """
         if len(data) > MAX_FILE_BYTES:
             raise MalformedError(f"an acknowledgement's file is longer than {MAX_FILE_BYTES} bytes")
-        value = parse_canonical(data)
+        return cls.from_json(parse_canonical(data))
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Acknowledgement":
+        """Read what `to_json` gives.
+
+        Raises:
+            MalformedError: when it is anything else.
+        """
         if not isinstance(value, dict) or value.keys() != {"ack", "index", "object", "path"}:
             raise MalformedError("an acknowledgement's file has not exactly the members ack, index, object and path")
         if not isinstance(value["ack"], str) or not isinstance(value["path"], list) or len(value["path"]) > _MAX_PATH:

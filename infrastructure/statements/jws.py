@@ -77,8 +77,9 @@ def sign(typ: str, private_key: Ed25519PrivateKey, payload: Mapping[str, Any]) -
     return token
 
 
+@lru_cache(maxsize=256)
 def parse(token: str) -> Statement:
-    """Take a statement apart, strictly, without verifying it.
+    """Take a statement apart, strictly, without verifying it. Who changes its payload changes it for the next caller.
 
     Raises:
         MalformedError: when it is not of the one shape.

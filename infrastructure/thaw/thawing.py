@@ -39,8 +39,9 @@ from infrastructure.logbook import Logbook
 from infrastructure.mapper import NOT_STORED
 from infrastructure.postgres.importing import Import, importing
 from infrastructure.postgres.publication import KeyNoteRow, Publications
-from infrastructure.postgres.records import LoggedEvent, Payload
+from infrastructure.postgres.records import Log, LoggedEvent, Payload
 from infrastructure.postgres.views import Views
+from infrastructure.publish.floors import RESTORED_ALONE, Floors
 from infrastructure.publish.freezing import freeze_log
 from infrastructure.publish.places import floors_of
 from infrastructure.publish.tile_directory import TileDirectory
@@ -57,13 +58,24 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Thawed:
-    """A log that goes on: how many entries came back, its size now, payloads that no copy had, whether it is erased."""
+    """A log that goes on.
+
+    Attributes:
+        origin: which.
+        entries: how many came back.
+        size: its size now.
+        payloads_missing: payloads that no copy had.
+        sealed: its data keys were destroyed.
+        compared: something told what was signed since the backup: floors, a published log or a copy. Otherwise only
+            the backup itself says that nothing was.
+    """
 
     origin: str
     entries: int
     size: int
     payloads_missing: int
     sealed: bool = False
+    compared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,7 @@ def thaw(
     heads = {log_id: publications.log_head(log_id) for log_id, _, _ in copies}
     for head in heads.values():
         freeze_log(book, head.log, "it is being thawed; if nothing does that any more, thaw it again")
+    alone = {log_id for log_id, tiles, _ in copies if _alone(floors, heads[log_id].log, tiles)}
     with ExitStack() as stack:
         for origin in sorted(head.log.origin for head in heads.values()):
             stack.enter_context(floors.signing(origin))
@@ -115,12 +128,18 @@ def thaw(
                 Views(book.datastore).drop(copy.log.log_id)  # which the backup still had
             floors.thaw(copy.log.origin)
             publications.thaw(copy.log.log_id)
-    return [_thawed(book, copy, missing.get(copy.log.log_id, 0)) for copy in examined]
+    return [
+        Thawed(
+            copy.log.origin, copy.missing, copy.target.size, missing.get(copy.log.log_id, 0),
+            sealed=book.erased(copy.log.log_id), compared=copy.log.log_id not in alone,
+        )
+        for copy in examined
+    ]  # fmt: skip
 
 
-def _thawed(book: Logbook, copy: Copy, payloads_missing: int) -> Thawed:
-    sealed = book.erased(copy.log.log_id)
-    return Thawed(copy.log.origin, copy.missing, copy.target.size, payloads_missing, sealed=sealed)
+def _alone(floors: Floors, log: Log, tiles: TileDirectory) -> bool:
+    """Tell whether a log was restored with nothing beside its backup, and no copy is there to hold it against."""
+    return (floors.frozen(log.origin) or "").startswith(RESTORED_ALONE) and tiles.checkpoint() is None
 
 
 def _import(

@@ -1,7 +1,7 @@
 """A log's tree at one size, read from its tiles: nodes, roots, proofs, entries. No database.
 
 Invariants:
-- A tile is read when it is needed; memory does not grow with the log.
+- A tile is read when it is needed, and what is hashed of it is kept with it; memory does not grow with the log.
 - Reading believes nothing and proves nothing: who needs a true answer compares the root with one that is signed.
 - The tiles of a proof are asked for together, before the first is read: on a disk that is one wait instead of several.
 - A full tile may stand in for the partial one of the size (tlog-tiles, Partial Tiles).
@@ -16,14 +16,13 @@ from pathlib import Path
 from domain.errors import MalformedError, VerificationError
 from domain.transparency.checkpoint import Checkpoint
 from domain.transparency.frontier import Frontier
-from domain.transparency.hashing import HASH_BYTES
+from domain.transparency.hashing import HASH_BYTES, node_hash
 from domain.transparency.proofs import consistency_proof, inclusion_proof
 from domain.transparency.tiles import (
     ENTRIES,
     TILE_WIDTH,
     Tile,
     TileStream,
-    perfect_root,
     split_hashes,
     top_level,
 )
@@ -46,7 +45,7 @@ class TileTree:
     def __init__(self, directory: Path, size: int) -> None:
         self._directory = directory
         self.size = size
-        self._tiles: OrderedDict[Tile, list[bytes]] = OrderedDict()
+        self._tiles: OrderedDict[Tile, tuple[list[bytes], ...]] = OrderedDict()
 
     def node(self, height: int, index: int) -> bytes:
         """Return the root of the perfect subtree over leaves `[index << height, (index + 1) << height)`.
@@ -61,7 +60,7 @@ class TileTree:
         width = min((self.size >> _LEVEL_BITS * level) - place * TILE_WIDTH, TILE_WIDTH)
         if index < 0 or start + count > width:
             raise MalformedError(f"a tree of size {self.size} has no node {index} of height {height}")
-        return perfect_root(self._hashes(Tile(level, place, width))[start : start + count])
+        return self._levels(Tile(level, place, width), within)[within][start >> within]
 
     def frontier(self, size: int | None = None) -> Frontier:
         """Return the frontier of the tree, or of its first `size` entries. Raises as `node` does."""
@@ -106,7 +105,7 @@ class TileTree:
         for level in range(top_level(self.size) + 1):
             place, width = divmod(self.size >> _LEVEL_BITS * level, TILE_WIDTH)
             if width:
-                partials[level] = self._hashes(Tile(level, place, width))
+                partials[level] = self._levels(Tile(level, place, width), 0)[0]
         return TileStream.resume(self.size, partials)
 
     def entries(self, first: int = 0) -> Iterator[bytes]:
@@ -128,18 +127,26 @@ class TileTree:
         tile = Tile(ENTRIES, place, min(self.size - place * TILE_WIDTH, TILE_WIDTH))
         return read_bundle(self._directory, tile, prefix=True)[start]
 
-    def _hashes(self, tile: Tile) -> list[bytes]:
-        known = self._tiles.get(tile)
-        if known is not None:
-            return known
+    def _levels(self, tile: Tile, height: int) -> tuple[list[bytes], ...]:
+        """Return a tile's hashes, and the roots of its perfect subtrees by height: up to this one at least.
+
+        Threads share a tree: what is kept is replaced as a whole, never changed.
+        """
+        levels = known = self._tiles.get(tile) or (self._read(tile),)
+        while len(levels) <= height:
+            levels = (*levels, list(map(node_hash, levels[-1][::2], levels[-1][1::2])))
+        if levels is not known or tile not in self._tiles:
+            self._tiles[tile] = levels
+            if len(self._tiles) > _KEPT_TILES:
+                self._tiles.popitem(last=False)
+        return levels
+
+    def _read(self, tile: Tile) -> list[bytes]:
         stored = stored_tile(self._directory, tile)
         data = read_file(self._directory, stored.path, _TILE_BYTES)
         if len(data) != stored.width * HASH_BYTES:
             raise VerificationError(f"{stored.path}: {len(data)} bytes where {stored.width * HASH_BYTES} are due")
-        hashes = self._tiles[tile] = split_hashes(data)[: tile.width]
-        if len(self._tiles) > _KEPT_TILES:
-            self._tiles.popitem(last=False)
-        return hashes
+        return split_hashes(data)[: tile.width]
 
 
 def _ask_for(path: Path) -> None:

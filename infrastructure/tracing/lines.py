@@ -5,7 +5,7 @@ Invariants:
 - It needs no tenant's key: views are stored, and kept when a key goes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -45,19 +45,25 @@ class Line(NamedTuple):
 class TracedRound:
     """A round: its entry in the anchor log; where its trace begins and ends in the feed; the trace's lines.
 
-    A round without a trace has no lines and no seed, and ends where it begins.
+    A round without a trace has no lines and no seed, and ends where it begins. The lines can be gone through again;
+    they need not be in memory.
     """
 
     entry: AnchorEntry
     after: int
     position: int
     padding_seed: bytes
-    lines: Sequence[Line]
+    lines: Iterable[Line]
 
     @property
     def index(self) -> int:
         """Return the round's number."""
         return self.entry.round_index
+
+    @property
+    def traced(self) -> bool:
+        """Tell whether the round has a trace."""
+        return bool(self.padding_seed)
 
 
 class Source:

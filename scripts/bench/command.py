@@ -16,13 +16,19 @@ from domain.errors import LedgerError, UnavailableError
 from scripts.bench.append.benchmark import APPEND
 from scripts.bench.audit.benchmark import AUDIT
 from scripts.bench.benchmark import ALL, Benchmark, Measured, Options, together
+from scripts.bench.credentials.benchmark import CREDENTIALS
+from scripts.bench.enclaves.benchmark import ENCLAVES
+from scripts.bench.evidence.benchmark import EVIDENCE
 from scripts.bench.growth.benchmark import GROWTH
+from scripts.bench.http.benchmark import HTTP
+from scripts.bench.lifecycle.benchmark import LIFECYCLE
 from scripts.bench.proofs.benchmark import PROOFS
 from scripts.bench.report import as_json, print_table
 from scripts.bench.schedule.benchmark import SCHEDULE, kueue_alone
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    benchmark.name: benchmark for benchmark in (APPEND, PROOFS, AUDIT, GROWTH, SCHEDULE)
+    benchmark.name: benchmark
+    for benchmark in (APPEND, PROOFS, AUDIT, GROWTH, SCHEDULE, EVIDENCE, CREDENTIALS, ENCLAVES, LIFECYCLE, HTTP)
 }
 """The closed list, by what stands before the dot of their metrics' ids (`kueue` is part of `schedule`)."""
 

@@ -55,9 +55,10 @@ async def stored(ledger: Ledger, pending: list[Pending], jti: str, out: IO[bytes
             break
         except UnavailableError:
             await asyncio.sleep(0.05)
+    own = [one for one in answer.recorded if answer.log_id in {None, one.log_id}]
     lines = [
         b"%s %s %d %s\n" % (str(one.log_id).encode(), str(one.stream_id).encode(), one.version, acknowledged.to_bytes())
-        for one, acknowledged in zip(answer.recorded, answer.acknowledgements, strict=True)
+        for one, acknowledged in zip(own, answer.acknowledgements, strict=True)
     ]
     out.write(b"".join(lines))
     out.flush()

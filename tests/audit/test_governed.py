@@ -14,7 +14,7 @@ from domain.identifiers import execution_id
 from domain.message import Event
 from domain.quotas.events import Quota, QuotaBorrowed, QuotaLent
 from domain.time import DAY_MS
-from domain.workloads.events import OverflowAccepted, OverflowClosed, OverflowOffered, WorkloadPlaced
+from domain.workloads.events import OverflowAccepted, OverflowClosed, OverflowOffered, StandingOffer, WorkloadPlaced
 from infrastructure.audit.replay import replay_bundle, replay_log
 from infrastructure.client import acts, governance
 from infrastructure.keys.wallet import Wallet
@@ -202,7 +202,10 @@ def placing(early: Past) -> Placing:
 def taken(offered: OverflowOffered, **changes: Any) -> OverflowAccepted:
     """Return the acceptance of an offer."""
     digest = hashlib.sha256(canonical(offered.payload())).hexdigest()
-    usual: dict[str, Any] = {"offer_hash": digest, "standing": True, "statement": None}
+    usual: dict[str, Any] = {
+        "offer_hash": digest,
+        "standing": (StandingOffer(pool="secondary", operator="OpA", number=0, statement="1" * 64),),
+    }
     named = {"workload_id": offered.workload_id, "attempt": offered.attempt, "offer_id": offered.offer_id}
     return OverflowAccepted(**{**usual, **named, **changes})
 
@@ -254,9 +257,9 @@ def test_what_was_replayed_from_a_bundle_equals_the_database_and_names_what_was_
     for name, past in (("tenant", governed.tenant), ("treaty", governed.treaty)):
         replayed = replay_bundle(past.bundle(tmp_path / name))
         assert replayed.digest == replay_log(governed.cell.ledger, UUID(past.tenant.log_id)).digest
-        rows = replayed.rows["directory_v1"]
+        rows = replayed.rows["directory_v2"]
         assert rows["quota"]["version"] == 1
-    rows = replay_bundle(governed.tenant.bundle(tmp_path / "rows")).rows["directory_v1"]
+    rows = replay_bundle(governed.tenant.bundle(tmp_path / "rows")).rows["directory_v2"]
     assert rows["tokens"]["burst"] == 3
     assert rows["monitor/RhineMonitor"]["kind"] == "treaty_monitor"
 

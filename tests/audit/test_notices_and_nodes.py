@@ -1,19 +1,23 @@
 """What an auditor finds of notices in a tenant's log, and of nodes' telemetry in the platform log."""
 
+import json
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from domain.errors import MalformedError
 from domain.executions.events import NoticeDelivered, NoticeRequested
-from domain.identifiers import node_stream, stream_of
+from domain.identifiers import clause_stream, node_stream, stream_of, telemetry_stream
 from domain.message import Pending
 from domain.nodes.events import NodeReturned, NodeSuspected, TelemetryReported
+from infrastructure.audit.disclosure import KEYS
 from infrastructure.audit.export import export_bundle
 from infrastructure.audit.verify import verify_bundle
 from infrastructure.client import acts
 from infrastructure.commands.telemetry import load_reported
 from tests.audit.past import Past, refused
-from tests.commands.cell import MakeCell
+from tests.commands.cell import FLOOD, MakeCell
 from tests.commands.conftest import make_cell
 from tests.commands.test_telemetry import Machine
 
@@ -77,9 +81,71 @@ def test_telemetry_in_the_platform_log_is_verified_as_a_chain_by_each_nodes_own_
     newest = load_reported(cell.ledger, "alpha")
     assert newest.newest is not None
     forged = newest.newest.model_copy(update={"free_slots": 1})
-    cell.ledger.append([Pending(platform, node_stream("alpha"), newest.version + 1, forged)])
+    cell.ledger.append([Pending(platform, telemetry_stream("alpha"), newest.version + 1, forged)])
     export_bundle(cell.ledger, platform, tmp_path / "forged", with_keys="all")
     refused(verify_bundle(tmp_path / "forged"))
+
+
+def disclosed_by(directory: Path) -> list[UUID]:
+    """Verify a bundle; return the streams that were disclosed."""
+    verdict = verify_bundle(directory)
+    assert verdict.ok, verdict.first_error
+    return [UUID(row["stream"]) for row in json.loads((directory / KEYS).read_bytes())["streams"]]
+
+
+def test_who_may_read_clauses_and_nodes_learns_nothing_of_anybodys_load(make_cell: MakeCell, tmp_path: Path) -> None:
+    cell = make_cell()
+    alpha, beta = (Machine(cell, name, cell.nodes[name]) for name in ("alpha", "beta"))
+    alpha.tell()
+    cell.advance(60_000)
+    acts.drain_node(cell.ledger, [cell.root], "alpha", "repair")
+    beta.told_before()
+    platform = cell.ledger.platform().log_id
+    export_bundle(cell.ledger, platform, tmp_path / "public", with_keys="public")
+    disclosed = disclosed_by(tmp_path / "public")
+    assert sorted(disclosed) == sorted([clause_stream(FLOOD), node_stream("alpha"), node_stream("gamma")])
+    with pytest.raises(MalformedError, match="only the platform"):
+        export_bundle(cell.ledger, cell.owner.log_id, tmp_path / "tenant", with_keys="public")
+
+
+def test_telemetry_of_an_earlier_release_verifies_and_none_comes_after_it_moved(
+    make_cell: MakeCell, tmp_path: Path
+) -> None:
+    cell = make_cell()
+    machine = Machine(cell, "alpha", cell.nodes["alpha"])
+    machine.told_before()
+    cell.advance(20_000)
+    machine.tell()
+    cell.advance(20_000)
+    platform = cell.ledger.platform().log_id
+    export_bundle(cell.ledger, platform, tmp_path / "moved", with_keys="all")
+    verdict = verify_bundle(tmp_path / "moved")
+    assert verdict.ok, verdict.first_error
+    machine.told_before()
+    export_bundle(cell.ledger, platform, tmp_path / "back", with_keys="all")
+    refused(verify_bundle(tmp_path / "back"), "another stream than its ids name")
+
+
+def test_telemetry_without_its_nodes_stream_is_counted_as_not_checked(make_cell: MakeCell, tmp_path: Path) -> None:
+    cell = make_cell()
+    Machine(cell, "alpha", cell.nodes["alpha"]).tell()
+    platform = cell.ledger.platform().log_id
+    export_bundle(cell.ledger, platform, tmp_path / "alone", with_keys=str(telemetry_stream("alpha")))
+    verdict = verify_bundle(tmp_path / "alone")
+    assert verdict.ok, verdict.first_error
+    assert "1 telemetry: the node's stream was not disclosed" in verdict.not_checked
+
+
+def test_telemetry_of_a_node_that_nobody_enrolled_is_found(make_cell: MakeCell, tmp_path: Path) -> None:
+    cell = make_cell()
+    machine = Machine(cell, "alpha", cell.nodes["alpha"])
+    machine.tell()
+    (event,) = machine.told()
+    forged = event.model_copy(update={"node": "delta"})
+    platform = cell.ledger.platform().log_id
+    cell.ledger.append([Pending(platform, telemetry_stream("delta"), 0, forged)])
+    export_bundle(cell.ledger, platform, tmp_path / "forged", with_keys="all")
+    refused(verify_bundle(tmp_path / "forged"), "enrolment is not in the log before it")
 
 
 @pytest.mark.parametrize(("run", "topic"), [("done", "execution.completed.v1"), ("held", "execution.faulted.v1")])

@@ -25,7 +25,7 @@ from scripts.bench.append.stage import Stage
 from scripts.bench.append.stock import PlainMapper, StockSide, plain
 from scripts.bench.append.turns import Sizes
 from scripts.bench.append.verify import verify_ours, verify_stock
-from scripts.bench.append.workload import BATCH_EVENTS, TENANTS, batches, single_items, unrelated_items
+from scripts.bench.append.workload import BATCH_EVENTS, TENANTS, batches, interleaved_items, single_items
 from scripts.bench.metrics import Bound
 from tests.conftest import ROOT
 from tests.database import TestServer
@@ -63,10 +63,11 @@ def test_a_callers_streams_go_round_the_tenants_in_order_of_versions() -> None:
     assert [item.version for item in items] == [*range(10), *range(10), 0]
 
 
-def test_unrelated_events_each_begin_a_stream() -> None:
-    items = unrelated_items(SeededIds(1), NOW_MS, count=60)
-    assert {item.version for item in items} == {0}
-    assert len({item.stream_id for item in items}) == 60
+def test_interleaved_streams_take_turns_each_in_the_order_of_its_versions() -> None:
+    items = interleaved_items(SeededIds(1), NOW_MS, count=55)
+    assert [item.version for item in items] == [version for version in range(9) for _ in range(6)] + [9]
+    assert len({item.stream_id for item in items}) == 6
+    assert [item.stream_id for item in items[:6]] * 9 == [item.stream_id for item in items[:54]]
 
 
 def test_arrivals_come_at_random_with_the_rate_asked_for_and_the_same_in_every_run() -> None:

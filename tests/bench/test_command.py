@@ -104,7 +104,10 @@ def test_an_unknown_name_exits_64_and_says_which_exist(capsys: pytest.CaptureFix
         main(["\x1b[31mnope"])
     assert refused.value.code == 64
     said = capsys.readouterr().err
-    assert "there are: append, proofs, audit, growth, schedule, all" in said
+    assert (
+        "there are: append, proofs, audit, growth, schedule, evidence, credentials, enclaves, lifecycle, http, all"
+        in said
+    )
     assert "\x1b" not in said
 
 
@@ -166,7 +169,18 @@ def test_a_run_that_leaves_out_a_metric_is_refused() -> None:
 
 
 def test_the_list_is_closed_and_named_by_what_stands_before_the_dot() -> None:
-    assert list(BENCHMARKS) == ["append", "proofs", "audit", "growth", "schedule"]
+    assert list(BENCHMARKS) == [
+        "append",
+        "proofs",
+        "audit",
+        "growth",
+        "schedule",
+        "evidence",
+        "credentials",
+        "enclaves",
+        "lifecycle",
+        "http",
+    ]
     for name, benchmark in BENCHMARKS.items():
         assert benchmark.name == name
         prefixes = ("schedule.", "kueue.") if name == "schedule" else (f"{name}.",)

@@ -39,7 +39,7 @@ def read_by_a_proof(index: int) -> set[Tile]:
     read: set[Tile] = set()
 
     class Recording(TileTree):
-        def _hashes(self, tile: Tile) -> list[bytes]:
+        def _read(self, tile: Tile) -> list[bytes]:
             read.add(tile)
             return [bytes(32)] * tile.width
 

@@ -8,7 +8,7 @@ from domain.errors import VerificationError
 from infrastructure.decider import Decider
 from scripts.bench.append.stage import open_stage
 from scripts.bench.schedule.cell import Size
-from scripts.bench.schedule.durable import fill, measure_durable, measure_recovery, measure_redecide
+from scripts.bench.schedule.durable import fill, measure_durable, measure_recovery, measure_redecide, measure_why
 
 TOY = Size(daos=13, jurisdictions=4, nodes=24, pending=60)
 
@@ -36,5 +36,8 @@ def test_a_toy_run_measures(tmp_path: Path) -> None:
         rate, again = measure_redecide(ledger)
         assert rate > 0
         assert again >= found.decisions
-        assert 0 < measure_recovery(ledger, filling) < 60
+        assert measure_recovery(ledger, filling) > 0
+        why_p99, asked = measure_why(ledger, filling, quiet)
+        assert why_p99 > 0
+        assert asked >= TOY.pending
         assert decider.catch_up().inputs > inputs  # what the killed one was to deal with was dealt with

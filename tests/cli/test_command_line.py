@@ -4,7 +4,11 @@ import json
 import os
 import re
 import resource
+import socket
 import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +23,77 @@ from tests.database import TestServer
 SUBMIT = ("--tenant", TENANT, "--key", "alice.json")
 
 
-def readme_steps() -> str:
-    """Return the block of the README under "First steps"."""
+def readme_block(heading: str, language: str = "sh") -> str:
+    """Return the block of the README under a heading."""
     found = re.search(
-        r"^## First steps\n.*?^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+        rf"^##+ {heading}\n.*?^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
     )
     assert found is not None
     return found.group(1)
 
 
-def test_the_readmes_first_steps_work_word_for_word(postgres: TestServer, tmp_path: Path) -> None:
+def followed(ledger: Installation, block: str, **environ: str) -> str:
+    """Follow commands word for word; return what they print."""
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block], cwd=ledger.folder, env={**ledger.environment(), **environ},
+        text=True, capture_output=True, check=False, timeout=500,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@dataclass
+class Followed:
+    """Where the README's first steps were followed, and what they printed."""
+
+    ledger: Installation
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def stepped(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Followed]:
     with postgres.database() as name:
-        ledger = Installation(tmp_path, {"LEDGER_DATABASE_URL": postgres.conninfo(name), "EXAMPLES": str(EXAMPLES)})
-        ended = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", readme_steps()], cwd=tmp_path, env=ledger.environment(), text=True,
-            capture_output=True, check=False,
-        )  # fmt: skip
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        assert "genesis written" in ended.stdout
-        assert "held: fault: fuel" in ended.stdout
-        assert "ok: verified" in ended.stdout
-        assert "equal to the live projections" in ended.stdout
-        digests = re.findall(r"^state digest (\w+)$", ended.stdout, re.MULTILINE)
-        assert len(digests) == 2
-        assert digests[0] == digests[1]
-        cacs = ledger.run("cac", "list", "--json").json["cacs"]
-        assert len(cacs) == 2
+        environ = {"LEDGER_DATABASE_URL": postgres.conninfo(name), "EXAMPLES": str(EXAMPLES)}
+        ledger = Installation(tmp_path_factory.mktemp("stepped"), environ)
+        yield Followed(ledger, followed(ledger, readme_block("First steps")))
+
+
+def test_the_readmes_first_steps_work_word_for_word(stepped: Followed) -> None:
+    printed = stepped.printed
+    assert "genesis written" in printed
+    assert "queue        FAILED  maximum_bounds: have" in printed
+    assert "held: fault: fuel" in printed
+    assert "ok: verified" in printed
+    assert "refused: overturned" in printed
+    assert "it stands no more" in printed
+    assert "equal to the live projections" in printed
+    digests = re.findall(r"^state digest (\w+)$", printed, re.MULTILINE)
+    assert len(digests) == 2
+    assert digests[0] == digests[1]
+    assert len(stepped.ledger.run("cac", "list", "--json").json["cacs"]) >= 2
+
+
+def test_the_readmes_way_over_a_server_works_word_for_word(stepped: Followed) -> None:
+    folder = stepped.ledger.folder
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    (folder / "example.py").write_text(readme_block("From Python", "python"))
+    for name in ("flood.submission.json", "nile-1871-1880.csv"):
+        (folder / name).write_bytes((EXAMPLES / name).read_bytes())
+    example = f'"{sys.executable}" -P example.py\n'
+    block = readme_block("Over a server").replace("# TERM ends both", f"{example}# TERM ends both", 1)
+    guarded = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + block
+    printed = followed(stepped.ledger, guarded, PORT=port)
+    assert "queue        FAILED  maximum_bounds: have" in printed
+    assert "attempt 2 on berlin-1: ESCALATE" in printed
+    assert "ok: verified" in printed
+    assert "acknowledged events lie where they were acknowledged" in printed
+    assert "  upheld" in printed
+    assert re.search(r"^wl-0x\w{32} [0-9]+ entries acknowledged$", printed, re.MULTILINE)
+    said = (folder / "serve.log").read_text() + (folder / "node.log").read_text()
+    assert "Traceback" not in said
+    assert "served; ended" in said
 
 
 def test_every_command_ends_its_output_with_one_object_when_asked(ledger: Installation, tmp_path: Path) -> None:
@@ -57,7 +106,8 @@ def test_every_command_ends_its_output_with_one_object_when_asked(ledger: Instal
         (("why", done["workload"]), {"workload", "gates", "runs"}), (("why", cac), {"workload"}),
         (("why", done["executions"][0]), {"workload"}), (("cac", "show", cac, "--output"), {"cac", "output"}),
         (("cac", "list", "--tenant", TENANT), {"cacs"}), (("cac", "list"), {"cacs"}),
-        (("tenant", "list"), {"tenants"}), (("queue",), {"waiting", "nodes"}), (("work",), {"executed"}),
+        (("tenant", "list"), {"tenants"}), (("queue",), {"waiting", "nodes"}),
+        (("queue", "--tenant", TENANT), {"waiting"}), (("nodes",), {"nodes"}), (("work",), {"executed"}),
         (("key", "new", "bob.json", "--name", "bob"), {"file", "did", "keys"}),
         (("policy", "adopt", EXAMPLES / "in-country.policy.json", *SUBMIT), {"version", "digest"}),
         (("audit", "export", "--tenant", TENANT, "--out", out, "--with-keys", "all"), {"origin", "size", "root"}),
@@ -98,6 +148,14 @@ def test_what_governs_and_takes_back_ends_its_output_with_one_object_too(ledger:
     assert ledger.done(*revoke, "--reason", "stolen", "--json").json
     flood = EXAMPLES / "flood.submission.json"
     ledger.refused("submit", flood, "--tenant", "DoraDAO/KEN", "--key", tmp_path / "dora.json", says="no key enrolled")
+
+
+@pytest.mark.parametrize(
+    "kid", ["-iPaBq-TqfJQIs9UvCvDhH1E09yDMF7INy9OB_u685A", "--json-TqfJQIs9UvCvDhH1E09yDMF7INy9OB_u68"]
+)
+def test_a_thumbprint_that_begins_with_a_dash_is_no_option(ledger: Installation, kid: str) -> None:
+    revoke = ("tenant", "revoke-key", kid, "--tenant", "ClimateDAO/DEU", "--key", "alice.json", "--reason", "stolen")
+    ledger.refused(*revoke, says="key")
 
 
 def test_every_refusal_ends_with_one_object_when_asked(ledger: Installation) -> None:
@@ -192,6 +250,15 @@ def test_what_is_handed_in_only_is_executed_by_work(ledger: Installation) -> Non
     assert row["status"] == "queued"
     assert "place 1 within its class" in ledger.done("why", row["workload"]).out
     assert ledger.done("queue", "--json").json["waiting"][0]["workload"] == row["workload"]
+    (own,) = ledger.done("queue", "--tenant", TENANT, "--json").json["waiting"]
+    assert own == {"workload": row["workload"], "attempt": 1, "deferred": False}
+    seen, told = (
+        {row["node"]: row for row in ledger.done("nodes", *more, "--json").json["nodes"]}
+        for more in ((), ("--tenant", TENANT))
+    )
+    assert seen.keys() == told.keys() != set()
+    for name, row_of in told.items():
+        assert row_of.keys() == seen[name].keys() - {"free_slots", "free_memory_bytes", "load_percent_bucket"}
     queued_at = ledger.done("why", row["workload"], "--json").json["at_ms"]
     ledger.done("work")
     assert ledger.done("why", row["workload"], "--json").json["status"] == "done"

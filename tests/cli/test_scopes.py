@@ -1,6 +1,7 @@
 """Quotas, tokens, levels, scopes, monitors and policies from the command line."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,19 @@ def test_a_usage_error_is_one(ledger: Installation, arguments: tuple[str, ...]) 
 def test_every_command_has_help(ledger: Installation, command: str) -> None:
     ended = ledger.end(ledger.start(command, "--help"))
     assert "Usage: enclave-ledger" in ended.out
+
+
+def test_a_pools_operator_offers_it_and_the_offer_is_withdrawn(ledger: Installation, tmp_path: Path) -> None:
+    keeper = tmp_path / "keeper.json"
+    ledger.done("key", "new", keeper, "--name", "keeper")
+    reserve = ("--pool", "reserve", "--operator", "Keeper")
+    until = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    stand = ("offer", "stand", *reserve, "--key", keeper, "--until")
+    ledger.refused(*stand, "2099-01-01T00:00:00Z", says="400 days at most")
+    answer = ledger.done(*stand, until, "--slots", "4", "--memory-mib", "1", "--json").json
+    assert (answer["pool"], answer["slots"], answer["memory_bytes"]) == ("reserve", 4, 1024 * 1024)
+    assert "all there is" in ledger.done(*stand, until).out
+    assert ledger.done("offer", "withdraw", *reserve, "--key", keeper, "--json").json["withdrawn"] is True
+    ledger.refused("offer", "withdraw", *reserve, says="no offer of that operator stands")
+    ledger.done(*stand, until)
+    ledger.done("offer", "withdraw", *reserve)

@@ -23,6 +23,7 @@ from infrastructure.client import acts
 from infrastructure.client.submission import InputSource, SubmissionFile
 from infrastructure.clock import VirtualClock
 from infrastructure.commands.loading import load_tenant
+from infrastructure.commands.tenants import OwnCustody
 from infrastructure.decider import Decider
 from infrastructure.entropy import SystemEntropy
 from infrastructure.ids import SeededIds
@@ -115,10 +116,10 @@ class Cell:
         self.keeps.close()
         self.ledger.close()
 
-    def wallet(self, name: str) -> Wallet:
+    def wallet(self, name: str, *, custody: bool = False) -> Wallet:
         """Make a wallet of a person or machine of that name."""
         path = self.folder / f"{name}-{next(self._numbers)}.json"
-        wallet = wallets.create(path, name, ENTROPY)
+        wallet = wallets.create(path, name, ENTROPY, custody=custody)
         self.paths[wallet.did(Purpose.REPORT)] = path
         return wallet
 
@@ -147,15 +148,18 @@ class Cell:
         classes: Sequence[str] = (CLASS,),
         memory_bytes: int = 1 << 24,
         persons: Sequence[str] = (),
+        own_custody: bool = False,
     ) -> Member:
         """Register a tenant whose admins are new persons."""
         name = dao or f"Dao{next(self._numbers)}"
         people = persons or [f"{name}-admin-{number}" for number in range(admins)]
-        signing = [self.wallet(person) for person in people]
+        signing = [self.wallet(person, custody=own_custody) for person in people]
+        held = signing[0].custody() if own_custody else None
         tenant = acts.register_tenant(
             self.ledger, dao=name, jurisdiction=jurisdiction, admins=signing, threshold=threshold,
             root_admins=[self.root], families=families, resource_classes=classes, memory_bytes=memory_bytes,
             valid_ms=valid_ms,
+            custody=None if held is None else OwnCustody(held.release.public, held.output.public),
         )  # fmt: skip
         return Member(self, UUID(tenant.log_id), signing)
 

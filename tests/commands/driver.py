@@ -12,13 +12,16 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from domain.statements import REPORT
+from infrastructure.attestation.attesting import Attested, Attester
 from infrastructure.client.signing import signed_by
-from infrastructure.commands.executions import Assignment, Enclosed, assign, report
+from infrastructure.commands.executions import assign, report
 from infrastructure.commands.provisioning import released_inputs
 from infrastructure.credentials.data_integrity import add_proof, canonical_bytes
 from infrastructure.keys import ed25519, hpke
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.ledger import Answer
+from infrastructure.node.assignment import Assignment
+from infrastructure.node.enclosed import Enclosed
 from infrastructure.runtime.measurement import engine_identity, runtime_measurement
 from infrastructure.statements.payload import payload
 from tests.commands.cell import ENTROPY, Cell
@@ -49,6 +52,7 @@ class Driver:
     seq: int = 0
     prev: str = ZEROS
     tokens: list[tuple[str, Enclosed | None]] = field(default_factory=list)
+    attester: Attester | None = None
 
     def __post_init__(self) -> None:
         if self.wallet is None:
@@ -76,15 +80,27 @@ class Driver:
         return bound(*parts.values()).hex()
 
     def evidence(self, **changed: Any) -> Answer:
-        """Report evidence; members may be changed."""
+        """Report evidence; members may be changed. A node with an attester has its platform's."""
+        if self.attester is not None:
+            return self.attested(
+                self.attester.attest(bytes.fromhex(self.report_data()), runtime_measurement()), **changed
+            )
+        return self.tell(self.evidence_claims(**changed))
+
+    def attested(self, made: Attested, **changed: Any) -> Answer:
+        """Report a platform's evidence; members may be changed."""
+        enclosed = Enclosed(evidence=made.evidence, endorsements=made.endorsements)
+        return self.tell(self.evidence_claims(**{**made.members(), **changed}), enclosed)
+
+    def evidence_claims(self, **changed: Any) -> dict[str, Any]:
+        """Return what a report of evidence says."""
         given = self.assignment or self.assign()
-        claims = {
+        return {
             "kind": "evidence", "evidence_class": "software", "nonce": given.nonce.hex(),
             "report_data": self.report_data(), "cac_key": ed25519.public_bytes(self.cac_key).hex(),
             "hpke_kem_id": hpke.KEM_ID, "hpke_key": self.hpke_key.public.hex(), "engine": engine_identity(),
             "measurement": runtime_measurement(), **changed,
         }  # fmt: skip
-        return self.tell(claims)
 
     def started(self) -> Answer:
         """Report the start."""

@@ -1,19 +1,26 @@
 """Faults stay with their tenant; nothing runs again until those whom the policy names sign for that very fault."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain.cacs.events import CacIssued, QuorumFailed, QuorumReached
 from domain.errors import ConflictError, NotAuthorisedError, RefusedError
-from domain.executions.events import ExecutionFaulted, RetryAuthorized
+from domain.executions.events import ExecutionFaulted, NoticeRequested, RetryAuthorized
+from domain.identifiers import stream_of
+from domain.message import Pending
+from domain.scheduling.decide import MAX_FAILURES
 from domain.statements import GOVERNANCE
 from domain.time import HOUR_MS
-from domain.workloads.events import WorkloadDenied
+from domain.workloads.events import WorkloadDenied, WorkloadPlaced, WorkloadQueued
+from infrastructure.audit.export import export_bundle
+from infrastructure.audit.verify import verify_bundle
 from infrastructure.client import acts
 from infrastructure.client.signing import signed_by
 from infrastructure.commands import retries, submissions
 from infrastructure.commands.retries import RetryDraft, draft_retry
+from infrastructure.explaining import explain
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.statements.payload import payload
 from tests.commands.cell import BOUNDS, ENTROPY, FLOOD, THRESHOLD, Cell, MakeCell, Member
@@ -381,3 +388,49 @@ def test_the_same_acts_with_one_seed_give_the_same_logs_topics_streams_and_versi
     assert {s.entry for log in first.ledger.logs() for s in first.ledger.recorder.every_entry(log.log_id)}.isdisjoint(
         {s.entry for log in second.ledger.logs() for s in second.ledger.recorder.every_entry(log.log_id)}
     )
+
+
+def given_up(cell: Cell, *recipients: str) -> tuple[Member, str]:
+    """Return a tenant and the last execution of a workload that is held because its nodes' evidence is refused."""
+    member = cell.join()
+    member.adopt({"kind": "notification", "recipients": list(recipients)}) if recipients else member.adopt()
+    workload = cell.submit(member)
+    for _ in range(MAX_FAILURES):
+        cell.settle()
+        (execution,) = cell.executions(member, workload)
+        Driver(cell, execution).evidence(measurement="0" * 64)
+    cell.settle()
+    return member, execution
+
+
+def test_who_is_held_for_its_nodes_is_told_of_and_runs_once_governance_says_so(cell: Cell, tmp_path: Path) -> None:
+    member, execution = given_up(cell, "ParentOfNodes")
+    (fault,), (notice,) = cell.events(member, ExecutionFaulted), cell.events(member, NoticeRequested)
+    assert (fault.execution_id, fault.kind, fault.report) == (execution, "node_lost", None)
+    assert (notice.execution_id, notice.recipient) == (execution, "ParentOfNodes")
+    row = explain(cell.ledger, cell.events(member, WorkloadQueued)[0].workload_id)
+    assert (row["status"], row["reason"]) == ("held", "fault: node_lost")
+    cell.rest()
+    assert len(cell.events(member, WorkloadPlaced)) == MAX_FAILURES, "nothing runs again by itself"
+    acts.authorize_retry(cell.ledger, execution, member.admins, bounds=BOUNDS)
+    cell.settle()
+    (again,) = cell.executions(member, row["workload"])
+    Driver(cell, again).whole()
+    cell.settle()
+    assert len(cell.events(member, CacIssued)) == 1
+    with pytest.raises(ConflictError):
+        acts.authorize_retry(cell.ledger, execution, member.admins, bounds=BOUNDS)
+    export_bundle(cell.ledger, member.log_id, tmp_path / "bundle", with_keys="all")
+    verdict = verify_bundle(tmp_path / "bundle")
+    assert verdict.ok, verdict.first_error
+
+
+def test_what_was_abandoned_faults_once_and_only_where_it_would_be_placed_again(cell: Cell, tmp_path: Path) -> None:
+    member, execution = given_up(cell)
+    (fault,) = cell.events(member, ExecutionFaulted)
+    stream = cell.ledger.stream(member.log_id, stream_of(execution))
+    cell.ledger.append([Pending(member.log_id, stream_of(execution), stream[-1].version + 1, fault)])
+    export_bundle(cell.ledger, member.log_id, tmp_path / "bundle", with_keys="all")
+    verdict = verify_bundle(tmp_path / "bundle")
+    assert not verdict.ok
+    assert "is not placed again" in (verdict.first_error or "")

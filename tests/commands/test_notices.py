@@ -8,16 +8,24 @@ import threading
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
-from domain.errors import MalformedError, UnavailableError
+from domain.errors import MalformedError, UnavailableError, VerificationError
 from domain.executions.events import NoticeDelivered, NoticeRequested
 from domain.hashing import sha256_hex
+from domain.message import Recorded
+from infrastructure.keys.addresses import cell_addresses
+from infrastructure.keys.private_files import write_private
 from infrastructure.keys.thumbprint import thumbprint
+from infrastructure.ledger import Ledger
+from infrastructure.notices import outbox as outboxes
 from infrastructure.notices.delivering import Deliverer, fetch
+from infrastructure.notices.journal import FILE
 from infrastructure.notices.outbox import DIRECTORY, Outbox, Parcel
-from infrastructure.notices.webhooks import Webhook, read_webhooks, set_webhook
+from infrastructure.notices.webhooks import Addresses, Webhook, lie_open
+from infrastructure.posting import deliverer as posting
 from infrastructure.statements import jws
 from tests.commands.cell import Cell, MakeCell, Member
 from tests.commands.driver import Driver
@@ -204,12 +212,12 @@ def test_tries_are_kept_over_a_restart(cell: Cell, tmp_path: Path, hook: Hook) -
 def test_a_lost_or_older_outbox_only_looks_again(cell: Cell, tmp_path: Path) -> None:
     outbox = outbox_of(cell, tmp_path)
     outbox.catch_up()
-    kept = (tmp_path / DIRECTORY / "outbox.json").read_bytes()
+    kept = (tmp_path / DIRECTORY / FILE).read_bytes()
     member, _ = failing(cell, "Parent8")
     assert len(fetched(outbox, "Parent8")) == 1
-    (tmp_path / DIRECTORY / "outbox.json").write_bytes(kept)
+    (tmp_path / DIRECTORY / FILE).write_bytes(kept)
     assert fetched(outbox_of(cell, tmp_path), "Parent8") == []
-    (tmp_path / DIRECTORY / "outbox.json").unlink()
+    (tmp_path / DIRECTORY / FILE).unlink()
     assert fetched(outbox_of(cell, tmp_path), "Parent8") == []
     assert len(cell.events(member, NoticeDelivered)) == 1
 
@@ -218,13 +226,86 @@ def test_an_outbox_of_another_history_is_derived_anew(cell: Cell, tmp_path: Path
     failing(cell, "Parent9")
     outbox = outbox_of(cell, tmp_path)
     outbox.catch_up()
-    path = tmp_path / DIRECTORY / "outbox.json"
-    content = json.loads(path.read_bytes())
-    path.write_text(json.dumps({**content, "mark": sha256_hex(b"another"), "open": {}}))
+    path = tmp_path / DIRECTORY / FILE
+    last = json.loads(path.read_bytes().splitlines()[-1])
+    path.write_text(json.dumps({**last, "mark": sha256_hex(b"another")}) + "\n")
     assert len(fetched(outbox_of(cell, tmp_path), "Parent9")) == 1
-    path.write_text("{}")
+    path.write_text("{}\n")
     with pytest.raises(MalformedError, match="derived from the start"):
         outbox_of(cell, tmp_path)
+
+
+def reading(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """Return the streams that are read from now on."""
+    read: list[UUID] = []
+    real = ledger.stream
+
+    def counted(log_id: UUID, stream_id: UUID) -> tuple[Recorded, ...]:
+        read.append(stream_id)
+        return real(log_id, stream_id)
+
+    monkeypatch.setattr(ledger, "stream", counted)
+    return read
+
+
+def test_a_poll_with_nothing_new_reads_no_stream_however_much_is_open(
+    cell: Cell, tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        failing(cell, "Silent14", "Deaf14")
+    webhooks = {"Deaf14": Webhook("http://127.0.0.1:9/", timeout_s=1), "Nobody14": Webhook(hook.url)}
+    outbox = outbox_of(cell, tmp_path)
+    outbox.catch_up()
+    deliverer = Deliverer(outbox, webhooks, cell.clock.now_ms)
+    read = reading(cell.ledger, monkeypatch)
+    assert deliverer.step() == 0
+    assert len(read) == 2, "who does not answer is tried once: its notice, and whose it is"
+    read.clear()
+    assert deliverer.step() == 0
+    assert deliverer.waits()
+    assert read == []
+    assert Deliverer(outbox_of(cell, tmp_path), webhooks, cell.clock.now_ms).waits()
+    assert read == [], "nor does a restart"
+
+
+def test_a_step_tries_so_many_and_serves_everybody(
+    cell: Cell, tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting, "MOST_TRIES", 2)
+    members = [failing(cell, "Busy15", "Calm15")[0] for _ in range(3)]
+    webhooks = {"Busy15": Webhook(hook.url), "Calm15": Webhook(hook.url)}
+    outbox = outbox_of(cell, tmp_path)
+    outbox.catch_up()
+    deliverer = Deliverer(outbox, webhooks, cell.clock.now_ms)
+    assert (deliverer.step(), deliverer.more) == (2, True)
+    told = [event.recipient for member in members for event in cell.events(member, NoticeDelivered)]
+    assert sorted(told) == ["Busy15", "Calm15"]
+    assert [deliverer.step() for _ in range(3)] == [2, 2, 0]
+    assert not deliverer.more
+
+
+def test_a_look_at_the_feed_is_bounded_and_a_restart_goes_on_where_it_was(
+    cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox_of(cell, tmp_path).catch_up()
+    members = [failing(cell, "Parent16")[0] for _ in range(3)]
+    monkeypatch.setattr(outboxes, "PAGE", 2)
+    monkeypatch.setattr(outboxes, "WINDOW", 10)
+    looks = 0
+    while outbox_of(cell, tmp_path).look():
+        looks += 1
+    assert looks > 3
+    assert len(fetched(outbox_of(cell, tmp_path), "Parent16")) == len(members)
+
+
+def test_what_another_outbox_delivered_is_let_go_without_a_try(cell: Cell, tmp_path: Path) -> None:
+    failing(cell, "Parent17")
+    first = outbox_of(cell, tmp_path / "first")
+    first.catch_up()
+    assert len(fetched(outbox_of(cell, tmp_path / "second"), "Parent17")) == 1
+    assert first.waits(["Parent17"])
+    first.catch_up()
+    assert not first.waits(["Parent17"])
 
 
 def test_two_deliverers_at_once_record_it_once(cell: Cell, tmp_path: Path, hook: Hook) -> None:
@@ -268,7 +349,10 @@ from infrastructure.clock import SystemClock
 from infrastructure.entropy import SystemEntropy
 from infrastructure.ids import SystemIds
 from infrastructure.ledger import open_ledger
+from infrastructure.ledger import Ledger
+from infrastructure.notices import outbox as outboxes
 from infrastructure.notices.delivering import Deliverer
+from infrastructure.notices.journal import FILE
 from infrastructure.notices.outbox import Outbox
 from infrastructure.notices.webhooks import Webhook
 
@@ -324,12 +408,35 @@ def test_a_tenants_log_is_the_same_with_and_without_anothers_fault_and_notices(
     assert life_of_a(trouble=False) == life_of_a(trouble=True)
 
 
-def test_webhooks_are_set_and_taken_away(tmp_path: Path) -> None:
-    assert read_webhooks(tmp_path / "n") == {}
-    set_webhook(tmp_path / "n", "Parent", "https://parent.example/hook?token=1")
-    assert set(read_webhooks(tmp_path / "n")) == {"Parent"}
-    set_webhook(tmp_path / "n", "Parent", None)
-    assert read_webhooks(tmp_path / "n") == {}
+def test_webhooks_are_set_and_taken_away_and_lie_sealed(cell: Cell, tmp_path: Path) -> None:
+    ledger = cell.ledger
+    addresses = Addresses(tmp_path / "n", cell_addresses(ledger.keyring, ledger.entropy))
+    assert addresses.read() == {}
+    url = "https://parent.example/hook?token=1"
+    addresses.set("Parent", url)
+    addresses.set("Other", "https://other.example/")
+    assert addresses.read() == {"Other": "https://other.example/", "Parent": url}
+    kept = (tmp_path / "n/webhooks.json").read_text()
+    assert "example" not in kept
+    assert "token" not in kept
+    (tmp_path / "n/webhooks.json").write_text(kept.replace("Other", "x").replace("Parent", "Other"))
+    with pytest.raises(VerificationError):  # of one recipient, under another's name
+        addresses.read()
+    (tmp_path / "n/webhooks.json").write_text(kept)
+    addresses.set("Other", None)
+    addresses.set("Parent", None)
+    assert addresses.read() == {}
     for wrong in ("ftp://x/", "http:///x", "https://user:secret@x/", "https://x/ y", "https://x:99999/", "x"):
         with pytest.raises(MalformedError):
-            set_webhook(tmp_path / "n", "Parent", wrong)
+            addresses.set("Parent", wrong)
+
+
+def test_webhooks_that_an_older_release_kept_open_are_sealed_when_they_are_read(cell: Cell, tmp_path: Path) -> None:
+    addresses = Addresses(tmp_path, cell_addresses(cell.ledger.keyring, cell.ledger.entropy))
+    known = {"Parent": "https://parent.example/hook?token=1"}
+    write_private(tmp_path / "webhooks.json", json.dumps(known).encode())
+    assert lie_open(tmp_path)
+    assert addresses.read() == known
+    assert not lie_open(tmp_path)
+    assert "token" not in (tmp_path / "webhooks.json").read_text()
+    assert addresses.read() == known

@@ -8,7 +8,13 @@ import pytest
 
 from domain.cacs.events import CacIssued, CacRejected
 from domain.errors import ConflictError, MalformedError, NotAuthorisedError, RefusedError, UnknownError
-from domain.executions.events import EvidenceAppraised, ExecutionAbandoned, InputsReleased, ReportRefused
+from domain.executions.events import (
+    EvidenceAppraised,
+    ExecutionAbandoned,
+    ExecutionFaulted,
+    InputsReleased,
+    ReportRefused,
+)
 from domain.time import HOUR_MS
 from domain.workloads.events import WorkloadDenied
 from infrastructure.client import acts
@@ -84,7 +90,8 @@ def test_a_report_after_the_window_is_recorded_as_refused_and_changes_nothing(ce
     with cell.nothing_written():
         assert node.send(*node.tokens[-1]).answer == answer.answer
     cell.settle()
-    assert cell.topics(member)[-2:] == ["execution.faulted.v1", "execution.runtime_reset.v1"]
+    lost = ["execution.faulted.v1", "execution.runtime_reset.v1", "usage.metered.v1"]
+    assert cell.topics(member)[-3:] == lost
     node.reset()
     assert refused(cell, member)[-1].startswith("late")
     assert cell.topics(member)[-1] == "execution.report_refused.v1"
@@ -289,7 +296,7 @@ def test_malformed_evidence_is_refused_and_leaves_the_nonce(cell: Cell, changes:
     cell.rest()
 
 
-def test_an_attempt_that_fails_for_the_node_is_placed_again_at_most_three_times_then_denied(cell: Cell) -> None:
+def test_an_attempt_that_fails_for_the_node_is_placed_again_at_most_three_times_then_held(cell: Cell) -> None:
     member = cell.join()
     workload = cell.submit(member)
     for _ in range(3):
@@ -298,9 +305,9 @@ def test_an_attempt_that_fails_for_the_node_is_placed_again_at_most_three_times_
         node = Driver(cell, execution)
         node.evidence(measurement="0" * 64)
     cell.settle()
-    verdict = cell.history(member)[-1].event
-    assert isinstance(verdict, WorkloadDenied)
-    assert (verdict.gate, verdict.rule) == ("provisioning", "node_failures")
+    fault = cell.history(member)[-1].event
+    assert isinstance(fault, ExecutionFaulted)
+    assert (fault.execution_id, fault.kind) == (cell.executions(member, workload)[0], "node_lost")
     executions = [event.execution_id for event in cell.events(member, ExecutionAbandoned)]
     assert len(set(executions)) == len(executions) == 3
 

@@ -306,6 +306,25 @@ def test_two_tenants_that_hand_one_id_in_at_the_same_moment_do_not_both_get_it(
     cell.rest()
 
 
+def test_a_submission_that_comes_twice_at_the_same_moment_gets_one_answer(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = cell.join()
+    submission = built(cell, member)
+    free, first = submissions._free_stream, []
+
+    def meanwhile(*arguments: Any) -> Any:
+        monkeypatch.setattr(submissions, "_free_stream", free)
+        first.append(hand_in(cell, member, submission))
+        return free(*arguments)
+
+    monkeypatch.setattr(submissions, "_free_stream", meanwhile)
+    answer = submissions.submit(cell.ledger, member.tenant, submission.token, submission.ciphertexts)
+    assert first
+    assert (answer.recorded, answer.answer["workload"]) == ((), submission.workload)
+    cell.rest()
+
+
 def test_nobody_submits_to_the_root_scope(cell: Cell) -> None:
     scope = Member(cell, find_log(cell.ledger, "root").log_id, [cell.root])
     member = cell.join()

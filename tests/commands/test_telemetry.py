@@ -1,18 +1,24 @@
 """Nodes' heartbeats: a chain per node, in buckets, once in an interval; what is wrong is refused and leaves nothing."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from domain.errors import ConflictError, MalformedError, NotAuthorisedError, UnknownError
 from domain.hashing import sha256_hex
-from domain.identifiers import node_stream
+from domain.identifiers import node_stream, telemetry_stream
+from domain.message import Event, Pending
 from domain.nodes.events import TelemetryReported
-from domain.nodes.telemetry import INTERVAL_MS, telemetry_claims
+from domain.nodes.telemetry import INTERVAL_MS, report_telemetry, telemetry_claims
+from domain.scheduling.silence import SILENT_MS
 from domain.statements import REPORT
 from infrastructure.client.signing import signed_by
+from infrastructure.commands.border import verified
+from infrastructure.commands.loading import load_node
 from infrastructure.commands.telemetry import load_reported, telemetry
 from infrastructure.keys.wallet import Purpose, Wallet
 from infrastructure.statements.payload import payload
@@ -49,8 +55,22 @@ class Machine:
 
     def told(self) -> list[TelemetryReported]:
         """Return what is recorded of the node."""
-        stream = self.cell.ledger.stream(self.cell.ledger.platform().log_id, node_stream(self.name))
-        return [recorded.event for recorded in stream if isinstance(recorded.event, TelemetryReported)]
+        return [event for event in self.events(telemetry_stream) if isinstance(event, TelemetryReported)]
+
+    def events(self, stream: Callable[[str], UUID]) -> list[Event]:
+        """Return all events of one of the node's streams."""
+        cell = self.cell
+        return [recorded.event for recorded in cell.ledger.stream(cell.ledger.platform().log_id, stream(self.name))]
+
+    def told_before(self) -> None:
+        """Record the next heartbeat where a release before 0.2 did: in the node's own stream."""
+        ledger = self.cell.ledger
+        platform, newest = ledger.platform(), load_reported(ledger, self.name).newest
+        keys = load_node(ledger, self.name).keys
+        signed = verified(self.said(), typ=REPORT, keys=keys, aud=platform.origin, now_ms=self.cell.clock.now_ms())
+        version = len(self.events(node_stream))
+        event = report_telemetry(newest, signed, load_node(ledger, self.name).enrolled.kid)
+        ledger.append([Pending(platform.log_id, node_stream(self.name), version, event)])
 
 
 @pytest.fixture
@@ -64,6 +84,26 @@ def test_a_heartbeat_is_an_event_in_buckets(machine: Machine) -> None:
     assert machine.tell() == {"accepted": True, "reason": ""}
     (event,) = machine.told()
     assert (event.seq, event.load_percent_bucket, event.free_slots, event.free_memory_bucket) == (0, 6, 8, 27)
+
+
+def test_the_nodes_own_stream_tells_nothing_of_its_load(cell: Cell, machine: Machine) -> None:
+    machine.tell()
+    cell.advance(SILENT_MS)
+    assert [event.TOPIC for event in machine.events(node_stream)] == ["node.enrolled.v1"]
+    assert [event.TOPIC for event in machine.events(telemetry_stream)] == [
+        "node.telemetry_reported.v1",
+        "node.suspected.v1",
+    ]
+
+
+def test_a_chain_that_began_in_the_nodes_own_stream_goes_on_in_the_other(cell: Cell, machine: Machine) -> None:
+    machine.told_before()
+    with cell.nothing_written():
+        assert not machine.tell()["accepted"]  # the interval counts over both
+    cell.clock.advance_to(cell.clock.now_ms() + INTERVAL_MS)
+    assert machine.tell()["accepted"]
+    assert [event.seq for event in machine.told()] == [1]
+    assert load_reported(cell.ledger, machine.name).following[0] == 2
 
 
 def test_heartbeats_form_a_chain(cell: Cell, machine: Machine) -> None:

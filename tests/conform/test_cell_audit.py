@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,16 @@ from infrastructure.anchors.keys import anchor_signer
 from infrastructure.anchors.publisher import AnchorPublisher
 from infrastructure.anchors.witnesses import NOBODY
 from infrastructure.audit.anchored import Expected
+from infrastructure.conform import checking
+from infrastructure.conform import package as packages
 from infrastructure.conform.cell import conform_live, conform_package, export_cell
 from infrastructure.conform.checking import Report
+from infrastructure.conform.package import Package
 from infrastructure.engine_digest import engine_digest
 from infrastructure.erasure import destroy_keys
 from infrastructure.redeciding import replay as replaying
 from infrastructure.redeciding.replay import DifferenceError
+from infrastructure.tracing.lines import TracedRound
 from tests.commands.cell import Cell, MakeCell, founded
 from tests.commands.driver import Driver
 from tests.commands.test_erasure import order
@@ -171,6 +176,9 @@ TAMPERING: dict[str, tuple[Callable[[Path], object], str]] = {
         "traces/1.jsonl line 1: JSON is not in canonical form",
     ),
     "no kind": (lambda path: rewritten(path / TRACE, 0, lambda m: m.pop("kind")), "traces/1.jsonl line 1: not a"),
+    "a kind that is no text": (
+        lambda path: rewritten(path / TRACE, 0, lambda m: m.update(kind=[])), "traces/1.jsonl line 1: not a"
+    ),
     "a torn line": (lambda path: (path / TRACE).write_bytes((path / TRACE).read_bytes()[:-5]), "traces/1.jsonl line"),
     "not finished": (lambda path: (path / "cell.json").unlink(), "cell.json: missing"),
     "no checkpoint": (lambda path: (path / "anchors/checkpoint").unlink(), "anchors/checkpoint: missing"),
@@ -183,6 +191,41 @@ def test_a_package_that_was_tampered_with_is_refused_and_what_is_wrong_is_named(
     change, named = TAMPERING[what]
     change(package)
     with pytest.raises(VerificationError, match=named):
+        conform_package(package, Expected())
+
+
+def test_a_rounds_lines_are_never_all_in_memory(package: Path) -> None:
+    path = package / TRACE
+    long = path.read_bytes().splitlines(keepends=True)[0].replace(b'"view":"', b'"view":"' + b"x" * 100_000)
+    path.write_bytes(long * 400)
+    one = next(one for one in Package(package, Expected()).rounds() if one.index == 1)
+    tracemalloc.start()
+    assert sum(len(line.view) for line in one.lines) > 40_000_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4_000_000
+    with pytest.raises(VerificationError, match=r"round 1: .*closing state"):
+        conform_package(package, Expected())
+
+
+def test_a_round_of_too_many_lines_is_refused_before_they_are_read(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "MAX_LINES", 3)
+    with pytest.raises(VerificationError, match=r"traces/0.jsonl line 4: a round has 3 lines at most"):
+        conform_package(package, Expected())
+
+
+def test_a_package_that_changes_while_it_is_read_is_refused(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = checking._require_root
+
+    def changed(one: TracedRound) -> None:
+        real(one)
+        if one.index == 1:
+            rewritten(package / TRACE, 2, lambda members: members.update(leaf=OTHER))
+
+    monkeypatch.setattr(checking, "_require_root", changed)
+    with pytest.raises(VerificationError, match=r"traces/1.jsonl: it was changed while it was read"):
         conform_package(package, Expected())
 
 

@@ -1,19 +1,20 @@
 """TEEExecutorVC and NodeCredential: what they grant, and every reason to refuse."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 from domain.canonical import canonical
-from domain.errors import MalformedError, NotAuthorisedError, UnavailableError
+from domain.errors import MalformedError, NotAuthorisedError
 from domain.hashing import sha256_hex
 from infrastructure.credentials import executor, node, verifiable
 from infrastructure.credentials.data_integrity import add_proof
 from infrastructure.credentials.executor import ExecutorSubject, check_scope, issue_executor, verify_executor
 from infrastructure.credentials.node import NodeSubject, issue_node, verify_node
-from infrastructure.credentials.verifiable import CredentialRefusedError, Refusal
+from infrastructure.credentials.refusal import CredentialRefusedError, Refusal
+from infrastructure.credentials.status_entry import StatusEntry
 from infrastructure.keys import did_key, ed25519
 
 ISSUER = ed25519.private_key(bytes(range(32)))
@@ -167,28 +168,33 @@ def test_memory_of_two_to_the_53_and_more_is_a_string() -> None:
     assert verify_executor(document, **TRUST).subject == wide
 
 
+class Answering:
+    """Answers every question about a status alike, and remembers them."""
+
+    def __init__(self, reason: Refusal | None) -> None:
+        self.reason = reason
+        self.asked: list[Any] = []
+
+    def check(self, entries: Iterable[StatusEntry], *, issuer: str, at_ms: int) -> None:
+        self.asked += [(one.purpose, one.index, one.list_url, issuer, at_ms) for one in entries]
+        if self.reason is not None:
+            raise CredentialRefusedError(self.reason, "as the test wants it")
+
+
 def test_a_status_that_nobody_can_check_denies() -> None:
     document = issued(status=STATUS)
 
-    def unavailable(_entry: object, _at_ms: int) -> bool:
-        raise UnavailableError("no network")
-
     assert refused(document) is Refusal.STATUS_UNREACHABLE
-    assert refused(document, status=unavailable) is Refusal.STATUS_UNREACHABLE
-    assert refused(document, status=lambda _entry, _at_ms: False) is Refusal.REVOKED
-    asked: list[Any] = []
-
-    def good(entry: object, at_ms: int) -> bool:
-        asked.append((entry, at_ms))
-        return True
-
+    for reason in (Refusal.STATUS_UNREACHABLE, Refusal.REVOKED, Refusal.SUSPENDED):
+        assert refused(document, status=Answering(reason)) is reason
+    good = Answering(None)
     assert verify_executor(document, **TRUST, status=good).subject == SUBJECT
-    assert asked == [(STATUS, AT)]
+    assert good.asked == [("revocation", 94567, STATUS["statusListCredential"], ISSUER_DID, AT)]
 
 
 @pytest.mark.parametrize("status", [{}, {**STATUS, "type": "StatusList2021Entry"}])
 def test_a_status_of_another_kind_is_malformed(status: dict[str, str]) -> None:
-    assert refused(issued(status=status), status=lambda _entry, _at_ms: True) is Refusal.MALFORMED
+    assert refused(issued(status=status), status=Answering(None)) is Refusal.MALFORMED
 
 
 WORKLOAD: dict[str, Any] = {

@@ -1,7 +1,8 @@
 """What two demos of one seed share: every event, with what keys, nonces and salts decide left out, by name of member.
 
 A member is left out where it holds a key, nonce, salt, signature, statement, credential or evidence, or a digest or
-commitment that is computed from one. What is left is what the ledger decided.
+commitment that is computed from one: a policy that names roots of machines differs with these. What is left is what
+the ledger decided.
 """
 
 import json
@@ -16,9 +17,9 @@ from infrastructure.tlog.reader import read_checkpoint, read_entries
 FROM_KEYS = frozenset(
     """
     acceptance acceptances attestation_key cac_key certificate clause_entry ciphertext_digest commitment
-    commitments credential credential_digest did evidence evidence_digest fault_entry hpke_key hpke_key_digest
-    issuers jti kid nonce output_commitment output_key platform_id platform_ids public_key release_key report
-    report_data statements submission submission_digest
+    commitments credential credential_digest did digest evidence evidence_digest fault_entry hpke_key hpke_key_digest
+    issuers jti kept kid nonce output_commitment output_key platform_id platform_ids policy_digest public_key
+    release_key report report_data roots statement statements statements_digest submission submission_digest
     """.split()
 )
 """Members that differ from run to run, wherever they stand."""
@@ -28,8 +29,8 @@ STORED = {"digest", "size_bytes", "plaintext_digest"}
 
 OF_CAC = frozenset(
     """
-    cac_key certificate evidence_digest evidence_entry hpke_key_digest input_commitments nonce outputs proof
-    release_entry report_data submission_digest
+    cac_key certificate evidence_digest evidence_entry hardware hpke_key_digest input_commitments nonce outputs policy
+    proof release_entry report_data submission_digest
     """.split()
 )
 """Members of a CAC document that do."""

@@ -83,7 +83,7 @@ def test_bundles_verify_and_replay_where_nothing_of_the_ledger_runs(played: Play
 
 
 def test_everybody_is_shown_one_history_and_a_witness_stands_behind_it(played: Played) -> None:
-    assert played.summary.count("one history in rounds 0..6") == len(MEMBERS) + 1
+    assert played.summary.count("one history in rounds 0..7") == len(MEMBERS) + 1
     (run,) = played.top.glob("run-*")
     for path in map(Path, played.result.bundles.values()):
         expected = expectations(run / "trust" / f"{path.name}.policy", [])

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from domain.identifiers import node_stream, stream_of, uuid7
+from domain.identifiers import node_stream, offer_stream, stream_of, uuid7
 from domain.message import Event, Recorded
 from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.platform.events import Genesis, LevelsAdopted, Ticked
 from domain.policies.facts import NodeFacts
-from domain.policies.kinds import Policy
+from domain.policies.kinds import PRIMARY, Policy
+from domain.pools.events import OfferWithdrawn
 from domain.scheduling.decide import next_act
 from domain.scheduling.state import Scheduling
 from domain.scheduling.tables import Decision
@@ -39,7 +40,9 @@ class Cell:
     leaves: dict[int, int] = field(default_factory=dict)
     versions: dict[tuple[int, UUID], int] = field(default_factory=dict)
     watch: Callable[[int, Event, bool], None] | None = None
-    kept: tuple[str, tuple[int, str]] | None = None  # as the act that is recorded found it
+    kept: tuple[tuple[str, ...], tuple[int, str]] | None = None  # as the act that is recorded found it
+    kept_quota: bool = False
+    open_pools: bool = True  # whether whoever brings a node of another pool makes an offer of it
 
     def begin(self, levels: tuple[str, ...] = LEVELS) -> "Cell":
         """Record the genesis and the levels."""
@@ -61,7 +64,7 @@ class Cell:
         self.views.append(view_of(stored, slot))
         if not by_decider:
             self.state.fold(self.views[-1])
-            self.kept = self.state.kept
+            self.kept, self.kept_quota = self.state.kept, self.state.kept_quota
         return stored
 
     def on(self, slot: int, prefixed_id: str, *events: Event) -> None:
@@ -82,7 +85,7 @@ class Cell:
                     "an event would be lost"
                 )
                 self.record(decision.slot, decision.stream_id, decision.event, by_decider=True)
-            self.kept = self.state.kept
+            self.kept, self.kept_quota = self.state.kept, self.state.kept_quota
         raise AssertionError("the decider does not come to rest")
 
     def advance(self, by_ms: int) -> None:
@@ -102,6 +105,25 @@ class Cell:
             credential_digest=samples.hexed(2), acceptance="a.b.c",
         )  # fmt: skip
         self.record(PLATFORM, node_stream(facts.node), enrolled)
+        if facts.pool != PRIMARY and self.open_pools:
+            self.offer(facts.pool, facts.operator)
+
+    def offer(
+        self, pool: str, operator: str, slots: int | None = None, memory_bytes: int | None = None, until_ms: int = 2**45
+    ) -> None:
+        """Let a pool's operator make a standing offer."""
+        stream = offer_stream(pool, operator)
+        number = self.versions.get((PLATFORM, stream), -1) + 1
+        event = samples.offer_stood(
+            pool=pool, operator=operator, number=number, slots=slots, memory_bytes=memory_bytes, until_ms=until_ms
+        )
+        self.record(PLATFORM, stream, event)
+
+    def withdraw(self, pool: str, operator: str) -> None:
+        """Withdraw the newest standing offer."""
+        stream = offer_stream(pool, operator)
+        number = self.versions.get((PLATFORM, stream), -1)
+        self.record(PLATFORM, stream, OfferWithdrawn(number=number, pool=pool, operator=operator, statements=()))
 
     def drain(self, name: str) -> None:
         """Drain a node."""

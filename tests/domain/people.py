@@ -1,6 +1,7 @@
 """People with keys, and what they sign: statements as the border hands them on, verified."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from domain.platform.events import AdminKey
@@ -16,14 +17,19 @@ def kid(name: str) -> str:
     return name.ljust(43, "_")
 
 
+def public(name: str) -> str:
+    """Return a person's public key."""
+    return sha256(name.encode()).hexdigest()
+
+
 def admin(name: str, person: str | None = None) -> AdminKey:
     """Return an admin key."""
-    return AdminKey(kid=kid(name), public_key=samples.hexed(1), person=person or name)
+    return AdminKey(kid=kid(name), public_key=public(name), person=person or name)
 
 
 def principal(name: str, role: str = "admin", statement_type: str = GOVERNANCE, person: str | None = None) -> Principal:
     """Return an enrolled key."""
-    return Principal(kid(name), samples.hexed(1), person or name, role, statement_type)
+    return Principal(kid(name), public(name), person or name, role, statement_type)
 
 
 def signed(name: str, claims: Mapping[str, Any], typ: str = GOVERNANCE, **registered: Any) -> Signed:

@@ -8,10 +8,16 @@ from typing import Any
 from uuid import UUID
 
 import domain.registry  # noqa: F401 - fills the registry
+from domain.access import events as access
+from domain.access.token_issuers import EcKey, OkpKey, RoleRule, RsaKey, TokenIssuer
+from domain.attestation import events as attestation
+from domain.attestation.claims import CollateralNumber, EvidenceFormat
+from domain.attestation.trust_vector import Tier, TrustVector
 from domain.bounds import MEBIBYTE, Bounds
 from domain.cacs import events as cacs
 from domain.canonical import canonical
 from domain.clauses import events as clauses
+from domain.disputes import events as disputes
 from domain.executions import events as executions
 from domain.identifiers import cac_id_of_execution, execution_id, origin, workload_id
 from domain.logs import events as logs
@@ -21,7 +27,9 @@ from domain.payloads import StoredPayload
 from domain.platform import events as platform
 from domain.policies.facts import NodeFacts, WorkloadFacts
 from domain.policies.kinds import InCountry, Policy, ReAuthorisation
+from domain.pools import events as pools
 from domain.quotas import events as quotas
+from domain.subscriptions import events as subscriptions
 from domain.tenants import events as tenants
 from domain.workloads import events as workloads
 
@@ -41,6 +49,10 @@ CLASS = "Disaster::Flood@v1"
 KID = "k" * 43
 ENGINE = "engine-1"
 BOUNDS = Bounds(memory_bytes=MEBIBYTE, fuel=1_000_000, wall_ms=10_000)
+
+
+DISPUTE = "0198c0de-0000-7000-8000-00000000000d"
+SCOPE = origin(HOST, 3)
 
 
 def hexed(byte: int, length: int = 32) -> str:
@@ -80,6 +92,22 @@ def decided(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+DISPUTING = disputes.Party(role="tenant", name=ORIGIN, keys=(hexed(52),))
+OPERATOR = disputes.Party(role="operator", name="op-node-a")
+RESOLVERS = disputes.Party(role="resolver", name=SCOPE)
+
+
+def disputed(**changes: Any) -> disputes.DisputeOpened:
+    """Return a dispute that a tenant opens about its CAC."""
+    one = disputes.Affected(slot=SLOT, execution_id=EXECUTION, cac_id=CAC, node="node-a", operator="op-node-a")
+    usual: dict[str, Any] = {
+        "dispute_id": DISPUTE, "subject": disputes.AboutCac(kind="cac", cac_id=CAC), "grounds": "the river was low",
+        "party": DISPUTING, "affected": (one,), "answer_by_ms": NOW + 14 * 86_400_000,
+        "decide_by_ms": NOW + 44 * 86_400_000, "statements": ("o.p.e",),
+    }  # fmt: skip
+    return disputes.DisputeOpened(**{**usual, **changes})
+
+
 def queued(**changes: Any) -> workloads.WorkloadQueued:
     """Return a queueing."""
     usual: dict[str, Any] = {
@@ -113,7 +141,7 @@ def challenged(**changes: Any) -> executions.ExecutionChallenged:
     return executions.ExecutionChallenged(**{**usual, **changes})
 
 
-def appraised(**changes: Any) -> executions.EvidenceAppraised:
+def appraised(**changes: Any) -> executions.SoftwareEvidenceAppraised:
     """Return an affirming appraisal."""
     usual: dict[str, Any] = {
         "execution_id": EXECUTION, "status": "affirming", "reason": "the key vouches", "evidence": "e.v.i",
@@ -122,7 +150,36 @@ def appraised(**changes: Any) -> executions.EvidenceAppraised:
         "hpke_key": hexed(7), "hpke_key_digest": hexed(8), "engine": "wasmtime 50", "measurement": hexed(9),
         "certificate": "c.e.r",
     }  # fmt: skip
-    return executions.EvidenceAppraised(**{**usual, **changes})
+    return executions.SoftwareEvidenceAppraised(**{**usual, **changes})
+
+
+def kept(**changes: Any) -> attestation.AppraisalKept:
+    """Return what an affirming appraisal of a platform keeps."""
+    usual: dict[str, Any] = {
+        "evidence_format": EvidenceFormat.SNP, "evidence_key": hexed(40), "root": hexed(41),
+        "platform_evidence": payload(42), "endorsements": (payload(43), payload(44)), "at_s": NOW // 1000,
+        "trust_vector": TrustVector(hardware=2, executables=2, instance_identity=2), "not_appraised": ("revocation",),
+        "collateral": (CollateralNumber(source="crl:root:issuer", number=7),), "ear": "e.a.r",
+    }  # fmt: skip
+    return attestation.AppraisalKept(**{**usual, **changes})
+
+
+def platform_appraised(**changes: Any) -> attestation.PlatformEvidenceAppraised:
+    """Return an affirming appraisal of a platform's evidence."""
+    usual: dict[str, Any] = {
+        **appraised().model_dump(), "status": Tier.AFFIRMING, "evidence_class": "synthetic",
+        "platform_id": "amd:" + hexed(45, 64), "policy_version": 1, "policy_digest": hexed(1), "kept": kept(),
+    }  # fmt: skip
+    return attestation.PlatformEvidenceAppraised(**{**usual, **changes})
+
+
+def machine_appraised(**changes: Any) -> attestation.NodeEvidenceAppraised:
+    """Return a machine's appraisal at enrolment."""
+    usual: dict[str, Any] = {
+        "node": "node-a", "kid": KID, "nonce": hexed(3), "status": Tier.AFFIRMING, "reason": "the platform vouches",
+        "evidence_class": "synthetic", "platform_id": "amd:" + hexed(45, 64), "kept": kept(),
+    }  # fmt: skip
+    return attestation.NodeEvidenceAppraised(**{**usual, **changes})
 
 
 def released(**changes: Any) -> executions.InputsReleased:
@@ -187,6 +244,11 @@ def enrolled(**changes: Any) -> tenants.PrincipalEnrolled:
     return tenants.PrincipalEnrolled(**{**usual, **changes})
 
 
+def holder_enrolled(**changes: Any) -> tenants.HolderEnrolled:
+    """Return an enrolment of a submission key that accepted it."""
+    return tenants.HolderEnrolled(**{**enrolled().model_dump(), "acceptance": "a.c.c", **changes})
+
+
 def metadata(**changes: Any) -> clauses.ClauseMetadata:
     """Return a clause's metadata."""
     usual: dict[str, Any] = {
@@ -227,10 +289,13 @@ def denied(**changes: Any) -> workloads.WorkloadDenied:
     return workloads.WorkloadDenied(**{**usual, **changes})
 
 
+FEW_MEMBERS = {"clause_id": CLAUSE, "outcome": "TRIGGER", "node": "node-a", "output_address": f"{ORIGIN}/cac/{CAC}"}
+
+
 def issued(**changes: Any) -> cacs.CacIssued:
-    """Return an issued CAC with a document of a few members."""
+    """Return an issued CAC with the members of its document that rows are made of."""
     document = {
-        "clause_id": CLAUSE, "outcome": "TRIGGER", "node": "node-a", "output_address": f"{ORIGIN}/cac/{CAC}",
+        **FEW_MEMBERS, "tenant_info": {"dao": "ClimateDAO", "jurisdiction": "DEU", "resource_class": CLASS},
     }  # fmt: skip
     usual: dict[str, Any] = {
         "cac_id": CAC, "execution_id": EXECUTION, "workload_id": WORKLOAD, "document": document, "policy_version": 2,
@@ -276,6 +341,15 @@ def provisioned(**changes: Any) -> executions.EnclaveProvisioned:
     return executions.EnclaveProvisioned(**{**usual, **changes})
 
 
+def offer_stood(**changes: Any) -> pools.OfferStood:
+    """Return a standing offer."""
+    usual: dict[str, Any] = {
+        "number": 0, "pool": "secondary", "operator": "GeysirReserve", "kid": KID, "public_key": hexed(1), "slots": 4,
+        "memory_bytes": None, "until_ms": NOW + 7_200_000, "statement": "o.f.f", "appointed": ("g.o.v",),
+    }  # fmt: skip
+    return pools.OfferStood(**{**usual, **changes})
+
+
 OFFER = "off-0x" + "5" * 32
 BORROWING = "bor-0x" + "6" * 32
 QUORUM: dict[str, Any] = {"workload_id": WORKLOAD, "attempt": 1, "cacs": (CAC,)}
@@ -288,6 +362,8 @@ SAMPLES: tuple[Event, ...] = (
     platform.DecisionsMade(epoch=1, together=7, position=9, decisions=2, engine=ENGINE),
     platform.Ticked(due_ms=NOW),
     platform.KeyDestroyed(slot=7, size=41, root=hexed(24), round=12),
+    offer_stood(),
+    pools.OfferWithdrawn(number=0, pool="secondary", operator="GeysirReserve", statements=("o.f.f",)),
     scope_registered(),
     tenants.ScopeRegisteredBelow(
         **scope_registered().payload() | {"admins": (admin(),), "acceptances": ("a.c.c",), "issuers": ()},
@@ -311,7 +387,38 @@ SAMPLES: tuple[Event, ...] = (
         statements=("e.n.d",), credential={"id": "urn:uuid:1", "n": [1, None, True]}, credential_digest=hexed(22)
     ),
     enrolled(),
+    holder_enrolled(),
+    tenants.ReaderEnrolled(
+        kid="r" * 43, public_key=hexed(49), person="rita", role="auditor", statement_type="ledger-assertion+jwt",
+        jurisdictions=("DEU", "FRA"), from_ms=NOW, until_ms=NOW + 86_400_000, statements=("g.o.v",),
+    ),
+    access.AccessSummarised(
+        kid="r" * 43, role="auditor", route_class="audit", minute_ms=NOW // 60_000 * 60_000, requests=7, refused=1
+    ),
     tenants.PrincipalRevoked(kid="s" * 43, reason="stolen", statements=("g.o.v",)),
+    tenants.IssuerEnrolled(did="did:web:issuer.example", statements=("g.o.v",)),
+    tenants.IssuerRevoked(did="did:web:issuer.example", reason="stolen", statements=("g.o.v",)),
+    tenants.TokenIssuerAdmitted(
+        admitted=TokenIssuer(
+            issuer="https://id.example/realms/climate", audience="https://ledger.example", token_type="at+jwt",
+            keys=(
+                EcKey(kid="ec-1", kty="EC", crv="P-256", x="x" * 43, y="y" * 43),
+                OkpKey(kid="ed-1", kty="OKP", crv="Ed25519", x="x" * 43),
+                RsaKey(kid="rsa-1", kty="RSA", n="n" * 342, e="AQAB"),
+            ),
+            rules=(
+                RoleRule(claim=("realm_access", "roles"), value="ledger-auditors", role="auditor"),
+                RoleRule(claim=("groups",), value="region", role="resolver", jurisdictions=("DEU", "FRA")),
+            ),
+            from_ms=NOW, until_ms=NOW + 86_400_000,
+        ),
+        statements=("g.o.v",),
+    ),
+    tenants.TokenIssuerRevoked(issuer="https://id.example/realms/climate", reason="left", statements=("g.o.v",)),
+    access.PrincipalRecognised(
+        kid="f" * 43, issuer="https://id.example/realms/climate", subject="24400320", role="auditor",
+        admission=hexed(50),
+    ),
     tenants.PolicyAdopted(
         version=1,
         policy=Policy(rules=(InCountry(kind="in_country"), ReAuthorisation(kind="re_authorisation"))),
@@ -354,8 +461,14 @@ SAMPLES: tuple[Event, ...] = (
     workloads.OverflowOffered(**decided(
         workload_id=WORKLOAD, attempt=1, offer_id=OFFER, nodes=("node-b",), expires_ms=NOW
     )),
-    workloads.OverflowAccepted(
+    workloads.OverflowAcceptedV1(
         workload_id=WORKLOAD, attempt=1, offer_id=OFFER, offer_hash=hexed(33), standing=True, statement=None
+    ),
+    workloads.OverflowAccepted(
+        workload_id=WORKLOAD, attempt=1, offer_id=OFFER, offer_hash=hexed(33),
+        standing=(
+            workloads.StandingOffer(pool="secondary", operator="GeysirReserve", number=0, statement=hexed(34)),
+        ),
     ),
     workloads.OverflowClosed(workload_id=WORKLOAD, attempt=1, offer_id=OFFER, reason="placed"),
     placed(),
@@ -364,8 +477,16 @@ SAMPLES: tuple[Event, ...] = (
     reserved(),
     challenged(),
     appraised(),
+    platform_appraised(),
+    attestation.NodeChallenged(node="node-a", kid=KID, public_key=hexed(46), nonce=hexed(3), expires_ms=NOW + 600_000),
+    machine_appraised(),
+    attestation.ResultKeyEnrolled(kid=KID, public_key=hexed(47)),
+    attestation.CollateralSeen(source="crl:root:issuer", number=7),
     provisioned(),
+    executions.ReleaseAwaited(execution_id=EXECUTION, until_ms=NOW + 600_000),
+    executions.ReleaseRefused(execution_id=EXECUTION, reason="the node's credential: revoked", statement="r.e.f"),
     released(),
+    executions.ReportsReceived(node="node-a", batch=hexed(48)[:32], statement="b.a.t"),
     executions.EnclaveStarted(execution_id=EXECUTION, report="s.t.a"),
     completed(),
     fault(),
@@ -378,11 +499,32 @@ SAMPLES: tuple[Event, ...] = (
     executions.RetryRefused(
         execution_id=EXECUTION, workload_id=WORKLOAD, fault_entry=hexed(21), statements=("g.o.v",)
     ),
-    issued(),
+    issued(document=FEW_MEMBERS),
     rejected(),
     cacs.QuorumReached(**decided(**QUORUM, outcome="TRIGGER", output_commitment=hexed(12))),
     cacs.QuorumFailed(**decided(**QUORUM, reason="divergence")),
+    subscriptions.SubscriptionOpened(
+        subscription_id="0" * 31 + "1", wanted=subscriptions.Wanted(clause="UNDRR::Disaster::Flood", outcome="PASS"),
+        after=-1, commitment="a" * 64,
+        address=StoredPayload(digest="b" * 64, size_bytes=99, plaintext_digest="c" * 64), statements=("g.o.v",),
+    ),
+    subscriptions.SubscriptionEnded(subscription_id="0" * 31 + "1", statements=("g.o.v",)),
+    subscriptions.ResultDelivered(subscription_id="0" * 31 + "1", cac_id="cac-0x" + "0" * 32, leaf_index=7, tries=2),
+    subscriptions.SubscriptionLapsed(subscription_id="0" * 31 + "1", leaf_index=8, tries=12),
     cacs.UsageMetered(execution_id=EXECUTION, slot_ms=1200, memory_mib_ms=1200, fuel=99_999),
+    cacs.CacOverturned(
+        cac_id=CAC, execution_id=EXECUTION, dispute_id=DISPUTE, scope=SCOPE, decision=3, statements_digest=hexed(50)
+    ),
+    disputed(),
+    disputes.DisputeAnswered(dispute_id=DISPUTE, party=OPERATOR, text="it was read twice", statements=("a.n.s",)),
+    disputes.DisputeEvidenceAttached(
+        dispute_id=DISPUTE, number=0, party=RESOLVERS, title="readings", document=payload(51), entry=None,
+        statements=("a.t.t",),
+    ),
+    disputes.DisputeUpheld(dispute_id=DISPUTE, reason="the readings agree", statements=("u.p.h",)),
+    disputes.DisputeOverturned(dispute_id=DISPUTE, reason="they differ", cacs=(CAC,), statements=("o.v.e", "o.v.f")),
+    disputes.DisputeWithdrawn(dispute_id=DISPUTE, reason="settled", party=DISPUTING, statements=("w.i.t",)),
+    disputes.DisputeReferenced(dispute_id=DISPUTE, execution_id=EXECUTION),
 )  # fmt: skip
 
 

@@ -8,6 +8,9 @@ from domain.quotas import events as quotas
 from tests.domain import samples
 
 Amounts = tuple[int, int]
+KeptQuota = tuple[int, Amounts] | None
+"""For whom quota is kept, and how much."""
+Bucket = tuple[quotas.BandwidthGranted, Fraction, int]
 SHARE = 10**9
 
 
@@ -22,7 +25,8 @@ class SlowQuotas:
 
     parents: dict[int, int] = field(default_factory=dict)
     grants: dict[int, quotas.QuotaGranted] = field(default_factory=dict)
-    buckets: dict[int, tuple[quotas.BandwidthGranted, Fraction, int]] = field(default_factory=dict)
+    buckets: dict[int, Bucket] = field(default_factory=dict)
+    advances: dict[tuple[int, str], tuple[int, Bucket]] = field(default_factory=dict)
     open: dict[tuple[int, str, int], tuple[int, Amounts]] = field(default_factory=dict)
     expected: list[tuple[int, int, Amounts]] = field(default_factory=list)
     lent: dict[str, Amounts] = field(default_factory=dict)
@@ -41,8 +45,40 @@ class SlowQuotas:
         grant = self.grants.get(at)
         return None if grant is None else (grant.slots, grant.memory_bytes)[resource]
 
-    def lender(self, usage: dict[int, Amounts], slot: int, asked: Amounts) -> tuple[int, Amounts] | None:
+    def lender(
+        self, usage: dict[int, Amounts], slot: int, asked: Amounts, kept: KeptQuota = None
+    ) -> tuple[int, Amounts] | None:
         """Return who lends how much (0 and nothing where nobody has to), or None: it does not fit."""
+        found = self._lender(usage, slot, asked)
+        if found is None or kept is None:
+            return found
+        mine = self.path_of_use(usage, *kept)
+        for place in set(mine) & set(self.path(slot)):
+            for resource in (0, 1):
+                quota, used = self.limit(place, resource), self.used(usage, place)[resource]
+                if quota is not None and used + kept[1][resource] + asked[resource] > quota.nominal:
+                    return None
+        return None if found[0] in mine else found
+
+    def path_of_use(self, usage: dict[int, Amounts], slot: int, asked: Amounts) -> list[int]:
+        """Return the way up to the first place that is full for so much."""
+        found = []
+        for place in self.path(slot):
+            found.append(place)
+            if not self._within(usage, place, asked):
+                break
+        return found
+
+    def could_make_way(self, usage: dict[int, Amounts], slot: int, asked: Amounts) -> bool:
+        """Tell whether it would fit if nobody else was there, and its own limit is not in its way now."""
+        nobody = SlowQuotas(self.parents, self.grants)
+        return self._within(usage, slot, asked) and nobody.lender({}, slot, asked) is not None
+
+    def _within(self, usage: dict[int, Amounts], place: int, asked: Amounts) -> bool:
+        limits = [(self.limit(place, at), self.used(usage, place)[at] + asked[at]) for at in (0, 1)]
+        return all(quota is None or after <= quota.nominal + quota.borrow for quota, after in limits)
+
+    def _lender(self, usage: dict[int, Amounts], slot: int, asked: Amounts) -> tuple[int, Amounts] | None:
         path, needs, top = self.path(slot), [0, 0], -1
         for at, place in enumerate(path):
             for resource in (0, 1):
@@ -65,6 +101,24 @@ class SlowQuotas:
                 return place, (needs[0], needs[1])
         return None
 
+    def hindering(self, usage: dict[int, Amounts], slot: int, asked: Amounts, kept: KeptQuota = None) -> set[str]:
+        """Return the rules of the resources that hinder, each by itself; those that are borrowed, if only together."""
+        if self.lender(usage, slot, asked, kept) is not None:
+            return set()
+        alone = [(asked[0], 0), (0, asked[1])]
+        found = {at for at in (0, 1) if self._lender_of(usage, slot, alone[at], at, kept) is None}
+        found = found or {at for at in (0, 1) if self._lender_of(usage, slot, alone[at], at, kept) != (0, (0, 0))}
+        return {("quota_slots", "quota_memory_bytes")[at] for at in found}
+
+    def _lender_of(
+        self, usage: dict[int, Amounts], slot: int, asked: Amounts, resource: int, kept: KeptQuota
+    ) -> tuple[int, Amounts] | None:
+        """Return who would lend if nothing but one resource counted."""
+        blank = {"slots": None, "memory_bytes": None}
+        del blank[("slots", "memory_bytes")[resource]]
+        grants = {at: grant.model_copy(update=blank) for at, grant in self.grants.items()}
+        return SlowQuotas(self.parents, grants, open=self.open).lender(usage, slot, asked, kept)
+
     def _lends(self, usage: dict[int, Amounts], place: int, resource: int) -> int:
         quota = self.limit(place, resource)
         if quota is None:
@@ -79,9 +133,9 @@ class SlowQuotas:
         if lender[0]:
             self.open[slot, workload, attempt] = lender
             self.expected.append((slot, *lender))
-        if slot in self.buckets:
+        if slot in self.buckets and self.advances.pop((slot, workload), None) is None:
             grant, _, _ = self.buckets[slot]
-            self.buckets[slot] = (grant, self.level(slot, now_ms) - asked[0], now_ms)
+            self.buckets[slot] = (grant, self.level(self.buckets[slot], now_ms) - asked[0], now_ms)
 
     def promised(self, slot: int, event: quotas.QuotaBorrowed | quotas.QuotaLent) -> None:
         """Check one side of a borrowing."""
@@ -99,37 +153,55 @@ class SlowQuotas:
         assert not self.lent
         assert {slot for slot, _, _ in self.open} <= set(usage)
 
+    def set_aside(self, slot: int, workload: str, cost: int, now_ms: int) -> None:
+        """Let a workload have the tokens that come next."""
+        grant = self.buckets[slot][0]
+        level = self.level(self.buckets[slot], now_ms, whatever=True)
+        wait_ms = -((level - cost) * grant.period_ms // grant.tokens) if level < cost else 0
+        if cost <= grant.burst and max(now_ms + wait_ms, grant.from_ms) < grant.until_ms:
+            self.buckets[slot] = (grant, level - cost, now_ms)
+            self.advances[slot, workload] = (cost, self.buckets[slot])
+
     def granted(self, slot: int, event: quotas.BandwidthGranted, now_ms: int) -> None:
         """Put a grant in force; what was spent beyond the new rate is not forgotten."""
-        owed_ms = Fraction(0)
-        if slot in self.buckets:
-            before, _, _ = self.buckets[slot]
-            owed_ms = (before.burst - self.level(slot, now_ms, whatever=True)) * before.period_ms / before.tokens
-        level = event.burst - owed_ms * event.tokens / event.period_ms
-        self.buckets[slot] = (event, level, now_ms)
+        before = self.buckets.get(slot)
+        self.buckets[slot] = (event, Fraction(event.burst), now_ms) if before is None else self._moved(
+            before, event, now_ms
+        )  # fmt: skip
+        for key, (cost, bucket) in list(self.advances.items()):
+            if key[0] == slot and cost > event.burst:
+                del self.advances[key]
+            elif key[0] == slot:
+                self.advances[key] = (cost, self._moved(bucket, event, now_ms))
 
-    def level(self, slot: int, now_ms: int, *, whatever: bool = False) -> Fraction:
+    def _moved(self, bucket: Bucket, event: quotas.BandwidthGranted, now_ms: int) -> Bucket:
+        before = bucket[0]
+        owed_ms = (before.burst - self.level(bucket, now_ms, whatever=True)) * before.period_ms / before.tokens
+        return event, event.burst - owed_ms * event.tokens / event.period_ms, now_ms
+
+    def level(self, bucket: Bucket, now_ms: int, *, whatever: bool = False) -> Fraction:
         """Return how full a bucket is; `whatever`: though its grant may be over."""
-        grant, level, at_ms = self.buckets[slot]
+        grant, level, at_ms = bucket
         full = level + Fraction((now_ms - at_ms) * grant.tokens, grant.period_ms)
         return min(Fraction(grant.burst), full) if whatever or grant.from_ms <= now_ms < grant.until_ms else Fraction(0)
 
-    def tokens_for(self, slot: int, cost: int, now_ms: int) -> bool:
-        """Tell whether there are so many tokens."""
+    def tokens_for(self, slot: int, workload: str, cost: int, now_ms: int) -> bool:
+        """Tell whether there are so many tokens for a workload."""
         if slot not in self.buckets:
             return True
-        grant = self.buckets[slot][0]
-        return grant.from_ms <= now_ms < grant.until_ms and self.level(slot, now_ms) >= cost
+        cost, bucket = (0, self.advances[slot, workload][1]) if (slot, workload) in self.advances else (
+            cost, self.buckets[slot]
+        )  # fmt: skip
+        return bucket[0].from_ms <= now_ms < bucket[0].until_ms and self.level(bucket, now_ms) >= cost
 
-    def check_retry(self, slot: int, cost: int, now_ms: int, retry_ms: int | None) -> None:
-        """Check that it passes at that instant, and not a millisecond before."""
+    def passes_at(self, slot: int, workload: str, cost: int, now_ms: int, retry_ms: int | None) -> bool:
+        """Tell whether it passes at that instant, and not a millisecond before; None: never again."""
         grant = self.buckets[slot][0]
         if retry_ms is None:
-            assert cost > grant.burst or not self.tokens_for(slot, cost, max(now_ms, grant.until_ms - 1))
-        else:
-            assert self.tokens_for(slot, cost, retry_ms)
-            assert retry_ms > now_ms
-            assert not self.tokens_for(slot, cost, retry_ms - 1)
+            last_ms = max(now_ms, grant.until_ms - 1)
+            return cost > grant.burst or not self.tokens_for(slot, workload, cost, last_ms)
+        there = self.tokens_for(slot, workload, cost, retry_ms)
+        return there and not self.tokens_for(slot, workload, cost, retry_ms - 1) and retry_ms > now_ms
 
     def shares(self, usage: dict[int, Amounts], slot: int, total: Amounts) -> tuple[int, ...]:
         """Return the weighted dominant shares from the top of the tree down."""

@@ -4,7 +4,7 @@ It is told each event before it is folded elsewhere, and says where the decider 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from domain.decided import Decided
@@ -14,6 +14,7 @@ from domain.nodes.events import NodeDrained, NodeEnrolled
 from domain.platform.events import LevelsAdopted
 from domain.policies import kinds
 from domain.policies.facts import NodeFacts, WorkloadFacts
+from domain.pools.events import OfferStood, OfferWithdrawn
 from domain.quotas import events as quotas
 from domain.tenants.events import (
     ErasureOrdered,
@@ -23,13 +24,15 @@ from domain.tenants.events import (
     TenantRegistered,
 )
 from domain.workloads import events as workloads
-from tests.domain.slow_quotas import SlowQuotas, amounts
+from tests.domain.slow_quotas import KeptQuota, SlowQuotas, amounts
 
 MAX_REPLACEMENTS = 3
 EU = {"DEU", "FRA", "ESP"}
 """The members that these tests use."""
 
 Rules = tuple[kinds.Rule, ...]
+Kept = tuple[tuple[str, ...], str, bool] | None
+"""The nodes that are kept, for which workload's class, and whether quota is kept for it."""
 
 
 def workload_ok(rules: Rules, facts: WorkloadFacts, at_ms: int) -> bool:
@@ -126,6 +129,26 @@ class Living:
     status: str = "reserved"
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a class was told last, when, and how often of tokens since one of it was placed."""
+
+    rule: str
+    at_ms: int
+    retry_ms: int | None = None
+    repeats: int = 0
+    need: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The reason of which the rule is one."""
+        return "quota" if self.rule.startswith("quota") else self.rule
+
+    def passed(self, now_ms: int) -> bool:
+        """Tell whether the instant that was told is over, and it is time to say so."""
+        return self.retry_ms is not None and now_ms >= max(self.retry_ms, self.at_ms + 1_000 * 2**self.repeats)
+
+
 @dataclass
 class SlowScheduler:
     """What there is, from events alone."""
@@ -133,6 +156,7 @@ class SlowScheduler:
     now_ms: int = 0
     levels: tuple[str, ...] = ()
     nodes: dict[str, NodeFacts] = field(default_factory=dict)
+    offers: dict[tuple[str, str], OfferStood] = field(default_factory=dict)
     drained: set[str] = field(default_factory=set)
     policies: dict[int, tuple[int, Rules]] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
@@ -143,11 +167,20 @@ class SlowScheduler:
     ended: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
     given: set[tuple[str, int]] = field(default_factory=set)
-    told: dict[str, str] = field(default_factory=dict)
+    told: dict[str, Told] = field(default_factory=dict)
     passed: dict[int, int] = field(default_factory=dict)
     quotas: SlowQuotas = field(default_factory=SlowQuotas)
-    kept: Callable[[], tuple[str, str] | None] = lambda: None
+    kept: Callable[[], Kept] = lambda: None  # as the act found it that is told
+    kept_after: Callable[[], Kept] = lambda: None  # as it left it
     turn: int = 64
+    bypasses: int = 64
+    placements: int = 0
+    kept_from: int = 0
+    watched: dict[str, int] = field(default_factory=dict)
+    short: dict[int, dict[str, int]] = field(default_factory=dict)
+    spends: dict[int, int] = field(default_factory=dict)
+    set_aside: dict[int, int] = field(default_factory=dict)
+    advances: Callable[[], set[tuple[int, str]]] = set
     replaced: dict[str, int] = field(default_factory=dict)
     faulted: dict[str, bool] = field(default_factory=dict)
     arrivals: int = 0
@@ -163,9 +196,8 @@ class SlowScheduler:
         return order.index(waiting.queued.facts.domain)
 
     def candidates(self, rules: Rules, facts: WorkloadFacts) -> list[NodeFacts]:
-        """Return the nodes whose own facts fit."""
-        there = [node for name, node in sorted(self.nodes.items()) if name not in self.drained]
-        return [node for node in there if not broken_by_node(rules, facts, node)]
+        """Return the nodes whose own facts fit, drained ones too: they may return."""
+        return [node for _, node in sorted(self.nodes.items()) if not broken_by_node(rules, facts, node)]
 
     def choices(self, rules: Rules, nodes: list[NodeFacts]) -> bool:
         """Tell whether enough of the nodes are independent of each other, by trying every combination.
@@ -218,13 +250,22 @@ class SlowScheduler:
         if not workload_ok(rules, facts, self.now_ms):
             found.add("workload")
         asked = amounts(facts, self.enclaves(rules))
-        if not self.quotas.tokens_for(waiting.slot, asked[0], self.now_ms):
+        if not self.quotas.tokens_for(waiting.slot, waiting.queued.workload_id, asked[0], self.now_ms):
             found.add("bandwidth")
-        if self.quotas.lender(self.usage(), waiting.slot, asked) is None:
-            found.add("quota")
+        others = self.kept_quota(waiting)
+        if self.quotas.lender(self.usage(), waiting.slot, asked, others) is None:
+            found |= {"quota", *self.quotas.hindering(self.usage(), waiting.slot, asked, others)}
         if not self.choices(rules, self.places(waiting)):
             found.add("no_node_now")
         return found
+
+    def kept_quota(self, waiting: Waiting) -> KeptQuota:
+        """Return whose quota is kept, and how much, if it is not for this one's class."""
+        kept = self.kept()
+        if kept is None or not kept[2] or kept[1] in {one.queued.workload_id for one in self.alike(waiting)}:
+            return None
+        other = self.waiting[kept[1]]
+        return other.slot, amounts(other.queued.facts, self.enclaves(self.rules_of(other)))
 
     def places(self, waiting: Waiting) -> list[NodeFacts]:
         """Return the nodes that could take an enclave of it now; secondary ones only where a primary one could."""
@@ -232,10 +273,25 @@ class SlowScheduler:
         candidates = self.candidates(rules, facts)
         kept = self.kept()
         if kept is not None and kept[1] not in {w.queued.workload_id for w in self.alike(waiting)}:
-            candidates = [node for node in candidates if node.node != kept[0]]
+            candidates = [node for node in candidates if node.node not in kept[0]]
         if not any(node.pool == "primary" for node in self.candidates(rules, facts)):
             return []
-        return [node for node in candidates if self.room(rules, facts, node)]
+        asked = amounts(facts, self.enclaves(rules))
+        candidates = [node for node in candidates if node.pool == "primary" or self.takes_overflow(node, asked)]
+        there = [node for node in candidates if node.node not in self.drained]
+        return [node for node in there if self.room(rules, facts, node)]
+
+    def takes_overflow(self, node: NodeFacts, asked: tuple[int, int]) -> bool:
+        """Tell whether its operator's offer stands and leaves so much."""
+        offer = self.offers.get((node.pool, node.operator))
+        if offer is None or self.now_ms >= offer.until_ms:
+            return False
+        there = [self.nodes[living.node] for living in self.living.values()]
+        of_pool = [(one.pool, one.operator) == (node.pool, node.operator) for one in there]
+        facts = [living.queued.facts for living, mine in zip(self.living.values(), of_pool, strict=True) if mine]
+        used = sum(one.slots for one in facts), sum(one.bounds.memory_bytes for one in facts)
+        limits = (offer.slots, offer.memory_bytes)
+        return all(most is None or used[at] + asked[at] <= most for at, most in enumerate(limits))
 
     def alike(self, waiting: Waiting) -> list[Waiting]:
         """Return its class."""
@@ -288,11 +344,15 @@ class SlowScheduler:
             case LevelsAdopted():
                 self.levels = event.domains
                 self.told.clear()
+                self.watched.clear()
+                self.short.clear()
+                self.quotas.advances.clear()
                 self.passed.clear()
             case quotas.QuotaGranted():
                 self.quotas.grants[slot] = event
             case quotas.BandwidthGranted():
                 self.quotas.granted(slot, event, self.now_ms)
+                self._retell(slot)
             case TenantRegistered() | ScopeRegisteredBelow():
                 self.quotas.parents[slot] = int(event.parent.rpartition("/")[2])
             case NodeEnrolled():
@@ -300,30 +360,74 @@ class SlowScheduler:
                 self.drained.discard(event.facts.node)
             case NodeDrained():
                 self.drained.add(event.node)
+            case OfferStood():
+                self.offers[event.pool, event.operator] = event
+            case OfferWithdrawn():
+                self.offers.pop((event.pool, event.operator), None)
+            case PolicyAdopted() | ErasureOrdered() | ErasureWithdrawn():
+                self._of_the_tenant(slot, event)
+
+    def _of_the_tenant(self, slot: int, event: Event) -> None:
+        match event:
             case PolicyAdopted():
                 self.policies[slot] = (event.version, event.policy.rules)
-                self.told = {shape: reason for shape, reason in self.told.items() if not shape.startswith(f"({slot},")}
+                self.told = {shape: told for shape, told in self.told.items() if not shape.startswith(f"({slot},")}
+                self.watched = {shape: since for shape, since in self.watched.items() if shape in self.told}
+                self.short.pop(slot, None)
+                for key in [key for key in self.quotas.advances if key[0] == slot]:
+                    del self.quotas.advances[key]
             case ErasureOrdered():
                 self.closed.add(slot)
             case ErasureWithdrawn():
                 self.closed.discard(slot)
+
+    def _retell(self, slot: int) -> None:
+        """Tokens are granted anew: what was told is over where it is another instant now."""
+        for shape, told in self.told.items():
+            if told.rule == "bandwidth" and shape.startswith(f"({slot},"):
+                cost = int(told.need.split()[0])
+                if not self.quotas.passes_at(
+                    slot, self._head(shape).queued.workload_id, cost, self.now_ms, told.retry_ms
+                ):
+                    self.told[shape] = replace(told, retry_ms=self.now_ms)
+
+    def _head(self, shape: str) -> Waiting:
+        return min((one for one in self.waiting.values() if self.shape(one) == shape), key=lambda one: one.arrived)
 
     def _deferred(self, waiting: Waiting, event: workloads.WorkloadDeferred) -> None:
         hindrances = self.hindrances(waiting)
         assert event.reason in hindrances, "deferred, and that is no hindrance"
         earlier = [other for other in self.alike(waiting) if other.arrived < waiting.arrived]
         assert not earlier, "the first of a class is told"
-        assert self.told.get(self.shape(waiting)) not in hindrances, (
-            "told again, and what was told before is still true"
-        )
-        self.told[self.shape(waiting)] = event.reason
+        assert event.rule in hindrances, "the rule that is told hinders nothing"
+        before = self.told.get(self.shape(waiting))
+        assert not self.holds(before, hindrances), "told again, and what was told before is still true"
         if event.reason == "bandwidth":
-            self.quotas.check_retry(waiting.slot, int(event.need.split()[0]), self.now_ms, event.retry_ms)
+            cost = int(event.need.split()[0])
+            assert self.quotas.passes_at(waiting.slot, event.workload_id, cost, self.now_ms, event.retry_ms), (
+                "another instant"
+            )
+        again = before is not None and before.rule == "bandwidth" == event.rule
+        repeats = min(before.repeats + 1, 6) if again and before is not None else 0
+        self.told[self.shape(waiting)] = Told(event.rule, self.now_ms, event.retry_ms, repeats, event.need)
+        if event.reason == "bandwidth":
+            self.short.setdefault(waiting.slot, {}).setdefault(self.shape(waiting), self.spends.get(waiting.slot, 0))
+            self.watched.pop(self.shape(waiting), None)
+        elif before is None or before.rule == "bandwidth":
+            self.watched[self.shape(waiting)] = self.placements
+        self._check_kept_on(waiting, before, event)
+
+    def holds(self, told: Told | None, hindrances: set[str]) -> bool:
+        """Tell whether what a class was told is true, and no instant that it names has passed."""
+        return told is not None and told.rule in hindrances and not told.passed(self.now_ms)
 
     def forget_empty_classes(self) -> None:
         """What was told to a class counts as long as somebody of it waits."""
         shapes = set(map(self.shape, self.waiting.values()))
         self.told = {shape: reason for shape, reason in self.told.items() if shape in shapes}
+        self.watched = {shape: since for shape, since in self.watched.items() if shape in self.told}
+        for slot, short in self.short.items():
+            self.short[slot] = {shape: since for shape, since in short.items() if shape in self.told}
         levels = set(map(self.level, self.waiting.values()))
         self.passed = {level: count for level, count in self.passed.items() if level in levels}
 
@@ -366,11 +470,14 @@ class SlowScheduler:
         assert apart(chosen, {name for rule in asked for name in rule.distinct}), "not independent"
         self._check_overflow(waiting, chosen)
         taken = amounts(facts, len(chosen))
-        assert self.quotas.tokens_for(slot, taken[0], self.now_ms), "no tokens"
-        lender = self.quotas.lender(self.usage(), slot, taken)
-        assert lender is not None, "beyond a limit"
+        assert self.quotas.tokens_for(slot, workload, taken[0], self.now_ms), "no tokens"
+        lender = self.quotas.lender(self.usage(), slot, taken, self.kept_quota(waiting))
+        assert lender is not None, "beyond a limit, or of what is kept for others"
         self.quotas.place(slot, workload, event.attempt, taken, lender, self.now_ms)
-        level = self.level(waiting)
+        self._check_kept_for_nobody_else(waiting, chosen)
+        level, shape = self.level(waiting), self.shape(waiting)
+        if shape in self.told:
+            self.told[shape] = replace(self.told[shape], repeats=0)
         del self.waiting[workload]
         self.passed.pop(level, None)
         for other in {self.level(one) for one in self.waiting.values()}:
@@ -381,6 +488,83 @@ class SlowScheduler:
             assert place.execution_id not in self.known, "an execution id is used once"
             living = Living(slot, waiting.queued, place.node, rules, 0)
             self.living[place.execution_id] = self.known[place.execution_id] = living
+        self._count(workload, shape)
+        if slot in self.quotas.buckets:
+            self._count_spending(slot, shape)
+
+    def _count_spending(self, slot: int, shape: str) -> None:
+        """Count a placement of who has a grant; check that tokens are set aside for the class whose turn it is."""
+        self.spends[slot] = spends = self.spends.get(slot, 0) + 1
+        short = self.short.setdefault(slot, {})
+        if short.pop(shape, None) is not None:
+            short[shape] = spends
+        first = next(iter(short), None)
+        if first is not None and spends - max(self.set_aside.get(slot, 0), short[first]) >= self.bypasses:
+            self.set_aside[slot] = spends
+            del short[first]
+            short[first] = spends
+            head = self._head(first)
+            if (slot, head.queued.workload_id) not in self.quotas.advances:
+                cost, _ = amounts(head.queued.facts, self.enclaves(self.rules_of(head)))
+                self.quotas.set_aside(slot, head.queued.workload_id, cost, self.now_ms)
+        assert set(self.quotas.advances) == self.advances(), "set aside for others than those whose turn it is"
+
+    def _check_kept_for_nobody_else(self, waiting: Waiting, chosen: tuple[NodeFacts, ...]) -> None:
+        kept = self.kept()
+        if kept is not None and kept[1] not in {one.queued.workload_id for one in self.alike(waiting)}:
+            assert not {node.node for node in chosen} & set(kept[0]), "placed on a node that is kept for others"
+
+    def _count(self, workload: str, shape: str) -> None:
+        """Count a placement; check that nodes are kept now for the class whose turn it is, and for it alone."""
+        self.placements += 1
+        if shape in self.watched:
+            del self.watched[shape]
+            self.watched[shape] = self.placements
+        kept, after = self.kept(), self.kept_after()
+        if kept is not None and kept[1] != workload:
+            assert after == kept, "what is kept changes while it is waited for"
+            return
+        first = next(iter(self.watched), None)
+        pause = min(self.placements - self.kept_from, self.placements - self.watched.get(first or "", self.placements))
+        if first is None or pause < self.bypasses:
+            assert after is None, "nodes are kept, and nobody was passed over so often"
+            return
+        self.kept_from = self.placements
+        del self.watched[first]
+        self.watched[first] = self.placements
+        self._check_kept(self._head(first), after, self.told[first].reason, quota=False)
+
+    def _check_kept_on(self, waiting: Waiting, before: Told | None, event: workloads.WorkloadDeferred) -> None:
+        """Check what is kept when the class for which something is kept is told another reason."""
+        kept, after = self.kept(), self.kept_after()
+        mine = kept is not None and kept[1] in {one.queued.workload_id for one in self.alike(waiting)}
+        if kept is None or not mine or before is None or before.reason == event.reason:
+            return
+        if event.reason == "bandwidth":
+            assert after is None, "something is kept for who lacks tokens"
+        else:
+            self._check_kept(waiting, after, event.reason, quota=kept[2])
+
+    def _check_kept(self, head: Waiting, kept: Kept, reason: str, *, quota: bool) -> None:
+        """Check what is kept for a class: of nodes what it needs if those are what it lacks, else of quota."""
+        rules, facts = self.rules_of(head), head.queued.facts
+        fit = [node for node in self.candidates(rules, facts) if node.pool == "primary"]
+        asked = amounts(facts, self.enclaves(rules))
+        if kept is None:
+            never = reason == "quota" and not self.quotas.could_make_way(self.usage(), head.slot, asked)
+            there = [node for node in fit if node.node not in self.drained]
+            assert never or not self.choices(rules, there), f"{head.queued.workload_id} was passed over for nothing"
+            return
+        assert kept[1] == head.queued.workload_id, "kept for another than the one whose turn it is"
+        assert kept[2] == (quota or reason == "quota"), "quota is kept for who does not lack it, or not for who does"
+        if reason == "quota":
+            assert not kept[0], "nodes stand idle for who has no quota"
+            return
+        nodes = tuple(node for node in fit if node.node in kept[0])
+        independent = [rule for rule in rules if isinstance(rule, kinds.IndependentAttestations)]
+        distinct: set[str] = {name for rule in independent for name in rule.distinct}
+        assert len(kept[0]) == len(nodes) == self.enclaves(rules), "not as many nodes as it has enclaves, all of use"
+        assert apart(nodes, distinct), "it could not run on them together"
 
     def _check_order(self, placed: Waiting) -> None:
         mine = self.order(placed)
@@ -393,6 +577,9 @@ class SlowScheduler:
 
     def _check_overflow(self, waiting: Waiting, chosen: tuple[NodeFacts, ...]) -> None:
         if any(node.pool != "primary" for node in chosen):
+            asked = amounts(waiting.queued.facts, len(chosen))
+            taken = [self.takes_overflow(node, asked) for node in chosen if node.pool != "primary"]
+            assert all(taken), "overflow, and no offer stands"
             primary = [node for node in self.places(waiting) if node.pool == "primary"]
             assert not self.choices(self.rules_of(waiting), primary), "overflow, and the primary pool has a place"
 
@@ -423,7 +610,7 @@ class SlowScheduler:
             assert not workload_ok(tuple(r for r in rules if r.kind == event.rule), facts, self.now_ms), "not true"
             return
         assert not self.ever(waiting), "denied, and it could be placed"
-        there = [node for name, node in self.nodes.items() if name not in self.drained and node.pool == "primary"]
+        there = [node for node in self.nodes.values() if node.pool == "primary"]
         broken = [broken_by_node(rules, facts, node) for node in there]
         counts = {rule: sum(rule in some for some in broken) for rule in set().union(*broken)}
         assert event.nodes == len(there)
@@ -438,6 +625,7 @@ class SlowScheduler:
     def _ended(self, workload: str) -> None:
         assert workload not in self.ended, "it ended twice"
         self.ended.add(workload)
+        self.quotas.advances.pop((self.slots[workload], workload), None)
         self.waiting.pop(workload, None)
         self.forget_empty_classes()
 
@@ -451,6 +639,11 @@ class SlowScheduler:
                 self.known[event.execution_id].status = "completed"
             case executions.ExecutionFaulted():
                 execution = self.known[event.execution_id]
+                if execution.status == "abandoned":
+                    assert self.queued[execution.queued.workload_id].attempt == execution.queued.attempt
+                    assert execution.queued.workload_id not in self.waiting, "held, and it waits"
+                    self.faulted[event.execution_id] = True
+                    return
                 assert execution.status == "released", "a fault of something that does not run"
                 execution.status = "faulted"
                 self.faulted[event.execution_id] = False
@@ -481,14 +674,14 @@ class SlowScheduler:
             assert not self.placeable(waiting), f"{name} waits, and there is a place"
             assert waiting.queued.not_after_ms > self.now_ms, f"{name} waits past its time"
             assert waiting.slot not in self.closed, f"{name} waits, and its tenant ends"
-            if any(node.pool == "primary" for name, node in self.nodes.items() if name not in self.drained):
+            if any(node.pool == "primary" for node in self.nodes.values()):
                 assert self.ever(waiting), f"{name} can never be placed and waits"
             shape = self.shape(waiting)
             if shape not in heads or heads[shape].arrived > waiting.arrived:
                 heads[shape] = waiting
         for head in heads.values():
-            reason = self.told.get(self.shape(head))
-            assert reason in self.hindrances(head), "the class was not told why it waits, or no longer true"
+            told = self.told.get(self.shape(head))
+            assert self.holds(told, self.hindrances(head)), "the class was not told why it waits, or no longer true"
         self.quotas.check_books(self.usage())
         for name, living in self.living.items():
             assert living.until_ms > self.now_ms, f"{name} holds a place past its window"

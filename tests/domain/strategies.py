@@ -1,5 +1,6 @@
 """Strategies for any event or value, read off the fields of its model."""
 
+from enum import Enum
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import annotated_types
@@ -8,6 +9,7 @@ from hypothesis.strategies import SearchStrategy
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
+from domain.bounds import MEBIBYTE, SimulatedBounds
 from domain.canonical import MAX_INTEGER
 from domain.identifiers import ClauseName, DaoName, ResourceClass
 from domain.jurisdictions import COUNTRIES, SUPRANATIONAL, Country, Jurisdiction
@@ -56,6 +58,8 @@ def model(kind: type[BaseModel]) -> SearchStrategy[Any]:
     fields = {name: _of(field.annotation, field.metadata) for name, field in kind.model_fields.items()}
     if kind is NoColocation:
         fields["exclusive"] = st.just(value=False)
+    if kind is SimulatedBounds:  # what is within the bounds of submissions reads back as those
+        fields["memory_bytes"] = st.integers(4096 * MEBIBYTE + 1, 2**48)
     return st.fixed_dictionaries(fields).map(lambda members: kind(**members))
 
 
@@ -72,7 +76,7 @@ def _of(annotation: Any, extra: list[Any]) -> SearchStrategy[Any]:
     return _constrained(annotation, flat)
 
 
-def _constrained(annotation: Any, metadata: list[Any]) -> SearchStrategy[Any]:
+def _constrained(annotation: Any, metadata: list[Any]) -> SearchStrategy[Any]:  # noqa: PLR0911 - one for each kind of annotation
     origin = get_origin(annotation)
     bounds = _bounds(metadata)
     if origin is Literal:
@@ -86,6 +90,8 @@ def _constrained(annotation: Any, metadata: list[Any]) -> SearchStrategy[Any]:
         return st.one_of(*(_of(arm, []) for arm in get_args(annotation)))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return model(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return st.sampled_from(annotation)
     return _scalar(annotation, bounds, metadata)
 
 
@@ -95,13 +101,16 @@ def _scalar(annotation: Any, bounds: dict[str, Any], metadata: list[Any]) -> Sea
     if annotation is bool:
         return st.booleans()
     if annotation is int:
-        return st.integers(bounds.get("ge", -MAX_INTEGER), bounds.get("le", MAX_INTEGER))
+        step = bounds.get("multiple_of", 1)
+        least, most = bounds.get("ge", -MAX_INTEGER), bounds.get("le", MAX_INTEGER)
+        return st.integers(-(-least // step), most // step).map(lambda number: number * step)
     for item in metadata:
         if isinstance(item, AfterValidator):
             return _PARSED[item.func]
     if "pattern" in bounds:
         return st.from_regex(bounds["pattern"], fullmatch=True)
-    return st.text(st.characters(exclude_categories=["Cs"]), max_size=bounds.get("max_length", 20))
+    sizes = {"min_size": bounds.get("min_length", 0), "max_size": bounds.get("max_length", 20)}
+    return st.text(st.characters(exclude_categories=["Cs"]), **sizes)
 
 
 def _bounds(metadata: list[Any]) -> dict[str, Any]:
@@ -112,6 +121,8 @@ def _bounds(metadata: list[Any]) -> dict[str, Any]:
                 found["ge"] = value
             case annotated_types.Le(le=value):
                 found["le"] = value
+            case annotated_types.MultipleOf(multiple_of=value):
+                found["multiple_of"] = value
             case annotated_types.MinLen(min_length=value):
                 found["min_length"] = value
             case annotated_types.MaxLen(max_length=value):

@@ -36,7 +36,8 @@ from domain.policies.kinds import (
     Rule,
     Validity,
 )
-from domain.scheduling.choice import independent_choice
+from domain.scheduling import choice
+from domain.scheduling.choice import can_be_chosen, independent_choice
 from tests.domain import samples, strategies
 from tests.domain.samples import NOW, facts, node
 
@@ -89,10 +90,16 @@ def test_in_country_means_the_jurisdiction_or_the_countries_named(
         (Nodes(kind="nodes", forbidden=("n2",)), {"name": "n1"}, {"name": "n2"}),
         (Evidence(kind="evidence", classes=("vendor",)), {"evidence_class": "vendor"}, {"evidence_class": "software"}),
         (
-            Evidence(kind="evidence", classes=("vendor", "synthetic"), domain="Disaster"),
-            {"evidence_class": "synthetic"},
+            Evidence(kind="evidence", classes=("vendor",), roots=("a" * 64,), domain="Disaster"),
+            {"evidence_class": "synthetic", "evidence_root": "a" * 64},
             {"evidence_class": "software"},
         ),
+        (
+            Evidence(kind="evidence", classes=("vendor", "synthetic"), roots=("a" * 64,)),
+            {"evidence_class": "vendor", "evidence_root": "b" * 64},
+            {"evidence_class": "synthetic", "evidence_root": "b" * 64},
+        ),
+        (Evidence(kind="evidence", classes=("software", "synthetic")), {}, {"evidence_class": "synthetic"}),
         (
             NoColocation(kind="no_colocation", authorised=("Ally",), exclusive=True),
             {"admits": ("ClimateDAO", "Ally")},
@@ -383,6 +390,20 @@ def test_a_node_is_not_independent_of_itself_and_the_search_is_bounded() -> None
     assert not independent([node("n", platform_ids=("amd:a",)), node("n", platform_ids=("amd:b",))], ())
     crowd = [node(f"n{i}", operator=f"o{i % 15}", vendor=f"v{i % 15}") for i in range(60)]
     assert independent_choice(Policy(rules=(independent_rule(16, "operator", "vendor"),)), crowd) == ()
+
+
+def test_who_is_rare_is_found_in_a_crowd_and_a_search_that_was_given_up_denies_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = Policy(rules=(independent_rule(3, "operator", "vendor"),))
+    rare = [("n900", "one", "arm"), ("n901", "two", "amd")]
+    crowd = [("n0", "one", "amd"), *((f"n{at}", f"o{at}", "intel") for at in range(1, 301)), *rare]
+    nodes = [node(name, operator=who, vendor=what, platform_ids=(f"amd:{name}",)) for name, who, what in crowd]
+    assert {one.node for one in independent_choice(asked, nodes)} == {"n1", "n900", "n901"}
+    assert not can_be_chosen(asked, nodes[1:301])
+    monkeypatch.setattr(choice, "_SEARCH_STEPS", 2)
+    assert independent_choice(asked, nodes) == ()
+    assert can_be_chosen(asked, nodes), "nobody knows"
 
 
 def test_clause_rules_are_added_to_the_tenants_and_one_said_twice_counts_once() -> None:

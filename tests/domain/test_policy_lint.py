@@ -77,6 +77,7 @@ WARNINGS: list[tuple[dict[str, Any], str]] = [
     ({"kind": "overflow", "nodes": ["c"]}, "node c is not enrolled"),
     ({"kind": "notification", "recipients": ["Monitor", "Friend"]}, "recipient Friend is neither appointed"),
     ({"kind": "re_authorisation", "threshold": 3}, "a retry takes 3 persons in role admin; 2 are enrolled"),
+    ({"kind": "dispute_resolution"}, "a dispute takes 1 persons in role resolver; 0 are enrolled"),
     ({"kind": "re_authorisation", "roles": ["judge"]}, "0 are enrolled"),
     ({"kind": "validity", "from_ms": NOW + 1, "until_ms": NOW + 2}, "nothing runs before"),
     ({"kind": "validity", "from_ms": 0, "until_ms": NOW}, "nothing runs any more"),
@@ -107,6 +108,7 @@ def test_what_the_cell_can_not_give_now_is_said(rule: dict[str, Any], says: str)
         {"kind": "re_authorisation", "threshold": 2}, {"kind": "validity", "from_ms": 0, "until_ms": NOW + 1},
         {"kind": "evidence", "classes": ["vendor"], "domain": "Finance"}, {"kind": "no_colocation", "authorised": []},
         {"kind": "maximum_bounds", "bounds": BOUNDS.model_dump()}, {"kind": "overflow"},
+        {"kind": "node_load", "most_percent": 50},
     ],
     ids=lambda rule: str(rule["kind"]),
 )  # fmt: skip
@@ -208,4 +210,5 @@ def test_rules_that_lint_reads_are_all_the_rules_there_are() -> None:
     assert kinds == {
         "in_country", "operators", "nodes", "no_colocation", "independent_attestations", "domain_beside_trigger",
         "evidence", "maximum_bounds", "validity", "re_authorisation", "notification", "overflow",
+        "node_load", "dispute_resolution",
     }  # fmt: skip

@@ -11,9 +11,16 @@ from domain.cacs import events as cacs
 from domain.cacs.events import QuorumFailed
 from domain.canonical import parse_canonical
 from domain.errors import MalformedError
-from domain.executions.events import ExecutionAbandoned, ExecutionFaulted, ExecutionReserved, RuntimeReset
-from domain.identifiers import uuid7, workload_id
+from domain.executions.events import (
+    ExecutionAbandoned,
+    ExecutionFaulted,
+    ExecutionReserved,
+    NoticeRequested,
+    RuntimeReset,
+)
+from domain.identifiers import execution_id, node_stream, uuid7, workload_id
 from domain.message import Event
+from domain.nodes.events import NodeReturned
 from domain.policies.kinds import (
     InCountry,
     IndependentAttestations,
@@ -21,14 +28,17 @@ from domain.policies.kinds import (
     Nodes,
     Notification,
     Operators,
+    Overflow,
     Policy,
     Rule,
     Validity,
 )
+from domain.scheduling import workings
 from domain.scheduling.decide import MAX_FAILURES, SETUP_MS
 from domain.scheduling.state import Scheduling
-from domain.scheduling.views import view_bytes, view_of
+from domain.scheduling.views import as_version_1, newest_version, view_bytes, view_of
 from domain.workloads.events import (
+    OverflowOffered,
     WorkloadCancelled,
     WorkloadDeferred,
     WorkloadDenied,
@@ -37,7 +47,7 @@ from domain.workloads.events import (
     WorkloadQueued,
 )
 from tests.domain import samples
-from tests.domain.cell import Cell
+from tests.domain.cell import PLATFORM, Cell
 from tests.domain.samples import facts, node
 
 A, B = 11, 12
@@ -184,14 +194,49 @@ def test_a_reservation_says_its_window_and_a_missed_one_is_placed_again_at_most_
     assert [e.reason for e in of(cell, ExecutionAbandoned) if isinstance(e, ExecutionAbandoned)] == [
         "reservation_expired"
     ] * MAX_FAILURES
-    (denial,) = of(cell, WorkloadDenied)
-    assert isinstance(denial, WorkloadDenied)
-    assert (denial.workload_id, denial.gate, denial.rule, denial.have) == (
-        workload,
-        "provisioning",
-        "node_failures",
-        "3",
-    )
+    assert not of(cell, WorkloadDenied)
+    (fault,) = of(cell, ExecutionFaulted)
+    assert isinstance(fault, ExecutionFaulted)
+    last = execution_id(cell.state.origin(A), workload, MAX_FAILURES, 0)
+    assert (fault.execution_id, fault.kind, fault.report) == (last, "node_lost", None)
+    assert (cell.state.again, cell.state.failures, cell.state.held) == ({}, {}, set())
+
+
+def test_who_is_held_for_node_failures_runs_again_when_governance_says_so_and_fails_three_times_again() -> None:
+    cell = cell_with(node("n1", slots=1))
+    told = Notification(kind="notification", recipients=("ParentDao",))
+    workload = submit(cell, 1, A, told, patience_ms=100 * WINDOW)
+    cell.advance(MAX_FAILURES * WINDOW)
+    (notice,) = of(cell, NoticeRequested)
+    assert isinstance(notice, NoticeRequested)
+    (fault,) = of(cell, ExecutionFaulted)
+    assert isinstance(fault, ExecutionFaulted)
+    assert (notice.execution_id, notice.recipient, notice.kind) == (fault.execution_id, "ParentDao", "node_lost")
+    queued = next(e for e in of(cell, WorkloadQueued) if isinstance(e, WorkloadQueued))
+    again = {"attempt": MAX_FAILURES + 1, "not_after_ms": cell.clock_ms + 100 * WINDOW}
+    cell.on(A, workload, queued.model_copy(update=again))
+    cell.settle()
+    assert living(cell, workload)
+    cell.advance(MAX_FAILURES * WINDOW)
+    assert len(of(cell, ExecutionFaulted)) == 2
+    assert len(of(cell, ExecutionAbandoned)) == 2 * MAX_FAILURES
+    assert not living(cell, workload)
+
+
+def test_who_fails_for_its_nodes_is_held_also_when_many_others_ended_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workings, "PAST", 8)
+    cell = cell_with(node("n1", slots=20))
+    many = [submit(cell, number, patience_ms=100 * WINDOW) for number in range(20)]
+    for _ in range(MAX_FAILURES):
+        for workload in many:
+            (execution,) = living(cell, workload)
+            cell.on(A, execution, ExecutionAbandoned(execution_id=execution, reason="evidence_refused"))
+        cell.settle()
+    assert len(of(cell, ExecutionFaulted)) == len(many)
+    assert len(cell.state.past) <= 8
+    assert len(cell.state.versions) < 20
 
 
 def test_an_attempt_of_several_enclaves_that_all_fail_counts_once() -> None:
@@ -340,6 +385,45 @@ def test_a_drained_node_takes_no_new_work_and_may_join_again() -> None:
     assert living(cell, workload)
 
 
+HOME = InCountry(kind="in_country")
+
+
+def test_who_waits_for_a_node_that_is_drained_waits_as_for_one_that_is_full() -> None:
+    cell = cell_with(node("n1", slots=1), node("n2", country="FRA"))
+    first, second = submit(cell, 1, A, HOME), submit(cell, 2, A, HOME)
+    cell.drain("n1")
+    cell.settle()
+    third = submit(cell, 3, A, HOME)
+    assert not of(cell, WorkloadDenied)
+    assert [bool(living(cell, workload)) for workload in (first, second, third)] == [True, False, False]
+    (deferral,) = of(cell, WorkloadDeferred)
+    assert isinstance(deferral, WorkloadDeferred)
+    assert (deferral.reason, deferral.nodes) == ("no_node_now", 2)
+    assert [(one.rule, one.nodes) for one in deferral.filtered] == [("in_country", 1)]
+    end(cell, living(cell, first)[0])
+    assert not living(cell, second)
+    cell.record(PLATFORM, node_stream("n1"), NodeReturned(node="n1", reason="", statements=()))
+    cell.settle()
+    assert living(cell, second)
+
+
+def test_a_rule_that_no_node_meets_denies_also_while_all_are_drained() -> None:
+    cell = cell_with(node("n1", country="FRA"))
+    cell.drain("n1")
+    submit(cell, 1, A, HOME)
+    (denial,) = of(cell, WorkloadDenied)
+    assert isinstance(denial, WorkloadDenied)
+    assert (denial.rule, denial.nodes) == ("in_country", 1)
+
+
+def test_work_overflows_while_the_primary_node_that_would_do_is_drained() -> None:
+    cell = cell_with(node("n1"), node("n2", pool="reserve"))
+    cell.drain("n1")
+    workload = submit(cell, 1, A, Overflow(kind="overflow", pools=("reserve",)))
+    assert living(cell, workload)
+    assert of(cell, OverflowOffered)
+
+
 def test_a_new_policy_denies_who_waits_and_leaves_who_runs() -> None:
     cell = cell_with(node("n1", slots=1))
     first, second = submit(cell, 1), submit(cell, 2)
@@ -391,12 +475,22 @@ def test_a_view_of_another_version_is_refused() -> None:
         Scheduling().fold({**view, "v": 2})
 
 
+ADDED = {
+    **dict.fromkeys(("workload.deferred.v1", "workload.deferred.v2"), ("rule", "retry_ms")),
+    **dict.fromkeys(("workload.denied.v1", "workload.expired.v1", "workload.cancelled.v1"), ("decider",)),
+}
+"""What views of version 1 did not have."""
+
+
 @pytest.mark.parametrize("topic", sorted(samples.SAMPLES_BY_TOPIC))
 def test_a_view_of_any_event_is_canonical_says_where_it_lies_and_holds_no_content(topic: str) -> None:
     event = samples.SAMPLES_BY_TOPIC[topic]
     view = view_of(samples.recorded(event, leaf=3, version=4), samples.SLOT)
     assert parse_canonical(view_bytes(view)) == view
-    assert (view["v"], view["slot"], view["leaf"], view["version"], view["at_ms"]) == (1, 7, 3, 4, samples.NOW)
+    version = newest_version(view["kind"])
+    assert (view["v"], view["slot"], view["leaf"], view["version"], view["at_ms"]) == (version, 7, 3, 4, samples.NOW)
+    before = as_version_1(view)
+    assert (before["v"], set(view) - set(before)) == (1, set(ADDED.get(topic, ())))
     printed = view_bytes(view).decode()
     for content in ("e.v.i", "s.u.b", "g.o.v", samples.hexed(12), samples.hexed(6), "TRIGGER", "unreachable"):
         assert content not in printed

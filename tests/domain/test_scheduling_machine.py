@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain.bounds import MEBIBYTE, Bounds
 from domain.cacs import events as cacs
-from domain.canonical import canonical
+from domain.canonical import canonical, parse_canonical
 from domain.executions import events as executions
 from domain.identifiers import uuid7, workload_id
 from domain.message import Event
@@ -26,7 +26,7 @@ from tests.domain import samples
 from tests.domain.cell import LEVELS, Cell, log_of
 from tests.domain.samples import node
 from tests.domain.slow_quotas import granted, tokens
-from tests.domain.slow_scheduler import Living, SlowScheduler
+from tests.domain.slow_scheduler import Kept, Living, SlowScheduler
 
 SLOTS = (11, 12, 13)
 JURISDICTION, TREATY = 21, 22
@@ -105,7 +105,11 @@ class Scheduler(RuleBasedStateMachine):
         self.bounds = passing.LEVEL_TURN, passing.BYPASSES
         passing.LEVEL_TURN, passing.BYPASSES = 3, 2  # that turns and kept nodes come up at all
         self.cell = Cell(watch=self._watch)
-        self.slow = SlowScheduler(kept=self._kept, turn=passing.LEVEL_TURN)
+        self.slow = SlowScheduler(
+            kept=lambda: _named(self.cell.kept, quota=self.cell.kept_quota),
+            kept_after=lambda: _named(self.cell.state.kept, quota=self.cell.state.kept_quota),
+            advances=lambda: set(self.cell.state.advances), turn=passing.LEVEL_TURN, bypasses=passing.BYPASSES,
+        )  # fmt: skip
         self.submitted = 0
         self.resting = True
         self.sound = True
@@ -117,10 +121,6 @@ class Scheduler(RuleBasedStateMachine):
             _check_silence(slot, event)
         self.slow.take(slot, event, by_decider=by_decider)
         self.sound = True
-
-    def _kept(self) -> tuple[str, str] | None:
-        kept = self.cell.kept
-        return None if kept is None else (kept[0], kept[1][1])
 
     @initialize(limited=st.booleans())
     def begin(self, limited: bool) -> None:
@@ -156,6 +156,23 @@ class Scheduler(RuleBasedStateMachine):
             self.cell.join(facts)
         elif facts.node in self.slow.nodes:
             self.cell.drain(facts.node)
+        self.after(settle)
+
+    @rule(
+        which=st.sampled_from([("secondary", "o7"), ("reserve", "o8")]),
+        slots=st.sampled_from([None, 1, 2]),
+        memory=st.sampled_from([None, None, 2 * MEBIBYTE]),
+        lasts_ms=st.sampled_from([1_000, 20 * MINUTE_MS, 2**40]),
+        stands=st.sampled_from([True, True, False]),
+        settle=st.booleans(),
+    )
+    def an_offer_stands_or_is_withdrawn(
+        self, which: tuple[str, str], slots: int | None, memory: int | None, lasts_ms: int, stands: bool, settle: bool
+    ) -> None:
+        if stands:
+            self.cell.offer(*which, slots, memory, self.cell.clock_ms + lasts_ms)
+        elif which in self.slow.offers:
+            self.cell.withdraw(*which)
         self.after(settle)
 
     @rule(slot=st.sampled_from(SLOTS), some=st.lists(rules(), max_size=2), settle=st.booleans())
@@ -255,6 +272,20 @@ class Scheduler(RuleBasedStateMachine):
             self._goes_on(*picked, then)
             self.after(settle)
 
+    @precondition(lambda self: self.slow.waiting and self.slow.living)
+    @rule(slots=st.lists(st.sampled_from(SLOTS), min_size=2, max_size=8), settle=st.booleans())
+    def small_ones_flow_by_those_who_wait(self, slots: list[int], settle: bool) -> None:
+        small = Bounds(memory_bytes=MEBIBYTE // 2, fuel=1000, wall_ms=MINUTE_MS)
+        shape = {"resource_class": "Finance::B@v1", "bounds": small, "slots": 1}
+        for slot in slots:
+            self.workloads_come(slot=slot, shape=shape, clause=[], patience=10 * MINUTE_MS, copies=1, settle=True)
+            for name in self.of("reserved", "released")[:1]:
+                living = self.slow.known[name]
+                then = "completes, is reset" if living.status == "released" else "is released, completes, is reset"
+                self._goes_on(name, living, then)
+            self.after(settle=True)
+        self.after(settle)
+
     @precondition(lambda self: self.of("released"))
     @rule(data=st.data(), settle=st.booleans(), then=st.sampled_from(["completes", "faults", "faults, is reset"]))
     def what_runs(self, data: st.DataObject, settle: bool, then: str) -> None:
@@ -272,6 +303,8 @@ class Scheduler(RuleBasedStateMachine):
             self.after(settle)
 
     def _goes_on(self, name: str, living: Living, then: str) -> None:
+        if "released" in then:
+            self.cell.on(living.slot, name, samples.released(execution_id=name))
         if "completes" in then:
             self.cell.on(living.slot, name, samples.completed(execution_id=name))
         if "faults" in then:
@@ -360,7 +393,7 @@ class Scheduler(RuleBasedStateMachine):
     def at_rest_nothing_more_can_be_decided(self) -> None:
         if self.resting and self.cell.views:
             self.slow.check_at_rest()
-            again = Scheduling.load(self.cell.state.dump())
+            again = Scheduling.load(parse_canonical(canonical(self.cell.state.dump())))
             assert next_act(again, samples.ENGINE) == (), "who looks at everybody again would have decided more"
             assert again.digest() == self.cell.state.digest()
 
@@ -380,6 +413,10 @@ class Scheduler(RuleBasedStateMachine):
         assert not self.cell.state.waiting
         assert not self.cell.state.live
         assert self.cell.state.due_ms() is None
+
+
+def _named(kept: tuple[tuple[str, ...], tuple[int, str]] | None, *, quota: bool) -> Kept:
+    return None if kept is None else (kept[0], kept[1][1], quota)
 
 
 def _check_silence(slot: int, event: Event) -> None:

@@ -1,23 +1,34 @@
 """Who trusts neither the operator nor this program folds again, and decides again, and compares."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.canonical import canonical, parse_canonical
 from domain.executions import events as executions
 from domain.executions.events import RuntimeReset
 from domain.identifiers import uuid7, workload_id
-from domain.message import Event
+from domain.message import Event, Recorded
 from domain.policies.kinds import InCountry, IndependentAttestations, NoColocation, Policy, Rule
 from domain.scheduling.decide import next_act
 from domain.scheduling.state import Scheduling
-from domain.scheduling.views import view_bytes
-from projections.scheduling import folded
+from domain.scheduling.views import view_bytes, view_of
+from domain.tenants.events import ErasureOrdered
 from tests.domain import samples
 from tests.domain.cell import Cell, log_of
 from tests.domain.samples import facts, node
+
+
+def folded(history: Iterable[tuple[int, Recorded]]) -> Scheduling:
+    """Fold (slot, event) pairs in feed order."""
+    state = Scheduling()
+    for slot, recorded in history:
+        state.fold(view_of(recorded, slot))
+    return state
+
 
 SLOTS = {11: "AlphaDAO", 12: "BetaDAO", 13: "GammaDAO"}
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -125,6 +136,7 @@ def test_applying_a_decision_is_folding_its_view_but_for_time_inputs_and_seen(so
     assert folded_all.digest() == cell.state.digest()
 
 
+@example([*[("submit", 11, "alone")] * 5, ("refuse", 0, None)])  # who is queued again is of the class that was loaded
 @given(steps)
 def test_a_state_that_was_dumped_and_loaded_at_any_point_goes_on_alike(some: list[Any]) -> None:
     cell = three_nodes()
@@ -142,6 +154,45 @@ def test_a_state_that_was_dumped_and_loaded_at_any_point_goes_on_alike(some: lis
             if position not in mine:
                 other.fold(cell.views[position])
         assert other.digest() == cell.state.digest()
+
+
+def test_who_comes_after_a_state_was_loaded_joins_the_class_that_waited_before() -> None:
+    cell = three_nodes()
+    for number in range(5):
+        step(cell, number, "submit", 11, "none")
+    (waiting,) = cell.state.waiting
+    other = Scheduling.load(parse_canonical(canonical(cell.state.dump())))
+    at = len(cell.views)
+    step(cell, 5, "submit", 11, "none")
+    for view in cell.views[at:]:
+        other.fold(view)
+    assert next_act(other, samples.ENGINE) == ()  # its class was told why it waits
+    newcomer = next(key for key in other.waiting if key != waiting)
+    assert other.class_of[newcomer] is other.class_of[waiting]
+
+
+@pytest.mark.parametrize("first", range(0, 120, 10))  # ids of executions follow from those of workloads, in any order
+def test_an_erasure_withdraws_the_newest_attempt_of_a_loaded_state_too_though_an_older_one_still_runs(
+    first: int,
+) -> None:
+    cell = Cell().begin()
+    for number in (1, 2):
+        cell.join(node(f"n{number}", slots=2, platform_ids=(f"amd:{number}",)))
+    step(cell, first, "submit", 11, "two")
+    one, two = cell.state.live
+    workload = cell.state.live[one].key[1]
+    queued = cell.state.live[one].queued
+    for execution in (one, two):
+        cell.on(11, execution, samples.released(execution_id=execution))
+    cell.on(11, one, samples.fault(execution_id=one), RuntimeReset(execution_id=one, report="r"))
+    cell.settle()
+    cell.on(11, one, samples.authorized(execution_id=one, workload_id=workload))
+    cell.on(11, workload, queued.model_copy(update={"attempt": 2}))
+    cell.settle()
+    assert len(cell.state.live) == 3
+    cell.record(11, log_of(11), samples.SAMPLES_BY_TOPIC[ErasureOrdered.TOPIC])
+    other = Scheduling.load(parse_canonical(canonical(cell.state.dump())))
+    assert next_act(other, samples.ENGINE) == next_act(cell.state, samples.ENGINE) != ()
 
 
 @given(steps)

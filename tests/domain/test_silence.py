@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.bounds import MEBIBYTE, Bounds
 from domain.executions.events import ExecutionAbandoned, ExecutionFaulted, FaultKind, NoticeRequested, RuntimeReset
-from domain.identifiers import node_stream, uuid7, workload_id
+from domain.identifiers import node_stream, telemetry_stream, uuid7, workload_id
 from domain.message import Event
 from domain.nodes.events import NodeLost, NodeReturned, NodeSuspected, TelemetryReported
 from domain.policies.kinds import Notification, Policy
@@ -38,7 +38,7 @@ class Scene(Cell):
             node=name, seq=0, load_percent_bucket=0, free_slots=free_slots, free_memory_bucket=free_memory_bucket,
             report="r",
         )  # fmt: skip
-        self.record(PLATFORM, node_stream(name), reported)
+        self.record(PLATFORM, telemetry_stream(name), reported)
         self.settle()
 
     def submit(self, number: int, slot: int = A, **changes: Any) -> str:

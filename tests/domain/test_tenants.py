@@ -1,5 +1,6 @@
 """Tenants and scopes: accepted by their own keys, endorsed from above, one key for one purpose."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from domain.tenants.decisions import (
     endorsement_claims,
     enrol_principal,
     enrolment_claims,
+    holder_claims,
     policy_claims,
     revocation_claims,
     revoke_principal,
@@ -254,3 +256,26 @@ def test_as_many_admins_are_left_as_have_to_sign() -> None:
         revoke_principal(evolve(third, governed), kid("bob"), "x", signatures)
     third = samples.enrolled(kid=kid("cyd"), person="cyd", role="admin", statement_type=GOVERNANCE)
     assert revoke_principal(evolve(third, governed), kid("bob"), "x", signatures).kid == kid("bob")
+
+
+def test_a_key_that_accepts_says_so_itself_and_for_nothing_else() -> None:
+    governed = tenant("ada")
+    asked = samples.holder_enrolled(
+        kid=kid("new"), person="nel", statement_type=GOVERNANCE, statements=(), acceptance="token.of.new"
+    )
+    admins = [signed("ada", enrolment_claims(asked))]
+    said = signed("new", holder_claims(asked), typ=GOVERNANCE)
+    assert enrol_principal(governed, asked, admins, acceptance=said).acceptance == "token.of.new"
+    for other in (
+        None, signed("eve", holder_claims(asked)), signed("new", holder_claims(asked), typ=SUBMISSION),
+        replace(said, token="another"),
+    ):  # fmt: skip
+        with pytest.raises(NotAuthorisedError, match="not by the key that is enrolled"):
+            enrol_principal(governed, asked, admins, acceptance=other)
+    for name, value in (("role", "admin"), ("person", "eve"), ("act", "other"), ("public_key", samples.hexed(9))):
+        another = signed("new", {**holder_claims(asked), name: value})
+        with pytest.raises(NotAuthorisedError, match=f"'{name}'"):
+            enrol_principal(governed, asked, admins, acceptance=another)
+    without = [signed("ada", enrolment_claims(samples.enrolled(**asked.model_dump(exclude={"acceptance"}))))]
+    with pytest.raises(NotAuthorisedError, match="'acceptance'"):
+        enrol_principal(governed, asked, without, acceptance=said)

@@ -138,9 +138,10 @@ async def _stored(ledger: Ledger, pending: list[Pending], jti: str, out: IO[byte
             break
         except UnavailableError:
             await asyncio.sleep(_BREATH_S)
+    own = [one for one in answer.recorded if one.log_id == answer.log_id]
     lines = [
         b"%s %s %d %s\n" % (str(one.log_id).encode(), str(one.stream_id).encode(), one.version, acknowledged.to_bytes())
-        for one, acknowledged in zip(answer.recorded, answer.acknowledgements, strict=True)
+        for one, acknowledged in zip(own, answer.acknowledgements, strict=True)
     ]
     keep_answer(out, b"".join(lines))
 

@@ -42,7 +42,10 @@ def _run(part: str, place: Place, postmaster: Path) -> None:
 
 
 def _status(pid: int, flags: int) -> str:
-    found, status = os.waitpid(pid, flags)
+    try:
+        found, status = os.waitpid(pid, flags)
+    except ChildProcessError:  # it was killed, and somebody else has collected it
+        return str(-signal.SIGKILL)
     return str(os.waitstatus_to_exitcode(status)) if found else "-"
 
 

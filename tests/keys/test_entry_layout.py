@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.errors import MalformedError
 from infrastructure.keys import entry as module
-from infrastructure.keys.entry import IV_BYTES, EntryHeader, ParsedEntry, parse_entry
+from infrastructure.keys.entry import IV_BYTES, EntryHeader, ParsedEntry, laid_out_for, parse_entry
 from infrastructure.keys.stream_keys import KID_BYTES
 
 ORIGINS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="+"), min_size=1)
@@ -67,3 +67,13 @@ def test_what_is_printed_takes_the_quick_way(data: bytes) -> None:
 def test_every_length_of_origin_has_its_layout(length: int) -> None:
     data = EntryHeader.of(bytes(KID_BYTES), "x" * length).wrap(bytes(IV_BYTES), bytes(400))
     assert module._as_printed(data) == module._decoded(data)
+
+
+@given(data=printed() | spoilt() | st.binary(max_size=200), other=ORIGINS.filter(lambda text: len(text) <= 255))
+def test_what_is_laid_out_for_a_log_is_an_entry_of_it(data: bytes, other: str) -> None:
+    parsed = outcome(parse_entry, data)
+    if isinstance(parsed, str):
+        assert not laid_out_for(data, other)
+    else:
+        assert laid_out_for(data, parsed.origin)
+        assert laid_out_for(data, other) == (parsed.origin == other)

@@ -366,6 +366,7 @@ def test_nothing_secret_is_shown(directory: Path) -> None:
     keyring = opened(directory)
     keys = keyring.create(LOG, LogKind.TENANT)
     assert keys.tenant is not None
+    assert keys.tenant.release is not None
     secrets = [keys.data_key.secret, keys.acknowledgement_seed, keys.tenant.release, keys.tenant.attestation]
     secrets += [keys.signing[0].ed25519, keys.signing[0].mldsa44]
     platform = keyring.platform_secrets()

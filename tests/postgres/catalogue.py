@@ -18,6 +18,7 @@ CELL_TABLES = {
     "publications", "key_notes", "sealed_views", "sealed_views_position", "plain_read_models",
     "anchor_rounds", "anchored_checkpoints", "anchor_checkpoints", "anchor_disputes", "anchor_witnesses",
     "scheduler_checkpoints", "anchor_traces", "feed_returned",
+    "access_born", "access_tokens", "access_used",
 }  # fmt: skip
 """Tables of the whole cell: never a grant to ledger_tenant."""
 
@@ -68,6 +69,9 @@ scheduler_checkpoints  ledger_cell    SELECT INSERT DELETE
 anchor_traces          ledger_cell    SELECT INSERT
 feed_returned          ledger_cell    SELECT
 feed_returned          ledger_append  INSERT
+access_born            ledger_cell    SELECT INSERT
+access_tokens          ledger_cell    SELECT INSERT DELETE
+access_used            ledger_cell    SELECT INSERT DELETE
 bound_tenant()  ledger_tenant  EXECUTE
 """
 

@@ -40,14 +40,14 @@ def stop():
     print("here", flush=True)
     time.sleep(100)
 
-def inserting(connection, placement):
+def inserting(pipeline, placement):
     if step == "heads locked":
         stop()
-    cursor = insert(connection, placement)
+    insert(pipeline, placement)
     if step == "all inserted":
-        cursor.fetchall()
+        pipeline.flush()
+        assert len(pipeline.answers()) == 4
         stop()
-    return cursor
 
 def transacting(*arguments):
     found = transaction(*arguments)

@@ -19,7 +19,7 @@ from infrastructure.postgres.views import Views
 from infrastructure.projecting.follower import Follower, Project
 from infrastructure.projecting.rows import Row, opened_row
 from tests.domain import samples
-from tests.projections.lives import SECOND
+from tests.projections.lives import PARTNER, SECOND
 from tests.projections.test_audit_trail import LIVES
 
 CHAIN = "chain_v1"
@@ -106,8 +106,8 @@ def _own_ids(life: Sequence[Event]) -> list[tuple[UUID, Event]]:
     """Return a life with ids of its own, each event with its stream."""
     workload = workload_id(uuid4())
     names = {samples.WORKLOAD: workload}
-    for number, known in enumerate((samples.EXECUTION, SECOND)):
-        names[known] = execution_id(samples.ORIGIN, workload, number + 1, 0)
+    for known, attempt, k in ((samples.EXECUTION, 1, 0), (PARTNER, 1, 1), (SECOND, 2, 0)):
+        names[known] = execution_id(samples.ORIGIN, workload, attempt, k)
     told = []
     for event in life:
         text = canonical(event.payload()).decode()

@@ -18,7 +18,19 @@ from infrastructure.projecting.follower import NOTHING, Follower
 from infrastructure.projecting.rows import Row
 from infrastructure.projector import Projector
 from tests.postgres.sample import event as random_entry
-from tests.projecting.histories import CHAIN, HISTORIES, append, chain, finish, folded, make_log, stored, tick
+from tests.projecting.histories import (
+    CHAIN,
+    HISTORIES,
+    append,
+    chain,
+    finish,
+    folded,
+    lives_of_many,
+    make_log,
+    stored,
+    tick,
+)
+from tests.projections.test_audit_trail import LIVES
 
 
 def poisonous(rows: Mapping[str, Row], recorded: Recorded) -> dict[str, Row]:
@@ -58,6 +70,15 @@ def test_incremental_is_rebuilt_is_replayed(
     projector.rebuild(log_id)
     assert incremental == projector.digest(log_id) == replay_log(ledger, log_id).digest
     assert projector.catch_up() == 0
+
+
+@pytest.mark.parametrize("life", sorted(LIVES))
+def test_every_projection_folds_a_whole_life(ledger: Ledger, life: str) -> None:
+    log_id = make_log(ledger)
+    append(ledger, log_id, lives_of_many([(life, len(LIVES[life]) - 1)], []))
+    projector = Projector(ledger)
+    assert projector.catch_up() == len(LIVES[life]) * len(PROJECTIONS)
+    assert projector.digest(log_id) == replay_log(ledger, log_id).digest
 
 
 @pytest.mark.parametrize("batch", [1, 3, 500])

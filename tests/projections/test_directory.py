@@ -19,7 +19,7 @@ PLATFORM = tuple(
     BY_TOPIC[topic]
     for topic in (
         "platform.genesis.v1", "levels.adopted.v1", "clause.registered.v1", "node.enrolled.v1", "node.drained.v1",
-        "clause.deprecated.v1",
+        "clause.deprecated.v1", "pool.offer_stood.v1", "pool.offer_withdrawn.v1",
     )
 )  # fmt: skip
 
@@ -37,10 +37,16 @@ def test_a_tenants_log_tells_tenant_keys_policy_and_disclosures() -> None:
 
 def test_the_platforms_log_tells_cell_levels_clauses_and_nodes() -> None:
     rows = fold(project, told(*PLATFORM))
-    assert set(rows) == {"cell", "levels", f"clause/{samples.CLAUSE}", "node/node-a"}
+    assert set(rows) == {"cell", "levels", f"clause/{samples.CLAUSE}", "node/node-a", "offer/secondary/GeysirReserve"}
+    assert rows["offer/secondary/GeysirReserve"]["withdrawn"] is True
     assert rows[f"clause/{samples.CLAUSE}"]["deprecated"] is True
     assert rows["node/node-a"]["drained"] is True
     assert rows["levels"]["domains"][0] == "Disaster"
+
+
+def test_a_node_that_returned_is_not_shown_as_drained() -> None:
+    rows = fold(project, told(*PLATFORM, BY_TOPIC["node.returned.v1"]))
+    assert rows["node/node-a"]["drained"] is False
 
 
 def test_a_scope_is_no_tenant_of_a_dao() -> None:

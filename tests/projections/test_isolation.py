@@ -85,3 +85,9 @@ def test_replay_at_every_prefix_equals_the_live_rows_and_only_changed_rows_come(
 @pytest.mark.parametrize("topic", ["workload.queued.v1", "execution.challenged.v1", "cac.issued.v1", "time.ticked.v1"])
 def test_other_events_change_nothing(topic: str) -> None:
     assert project({}, samples.recorded(samples.SAMPLES_BY_TOPIC[topic])) == {}
+
+
+def test_a_fault_that_holds_the_workload_of_an_abandoned_execution_says_nothing_of_an_enclave() -> None:
+    abandoned = ExecutionAbandoned(execution_id=EXECUTION, reason="evidence_refused")
+    rows = fold(project, told(reserved(), abandoned, fault(kind="node_lost", report=None)))
+    assert rows[f"enclave/{EXECUTION}"]["state"] == "never held inputs"

@@ -12,9 +12,9 @@ from domain.scheduling.state import Scheduling
 from domain.tenants.events import ScopeRegisteredBelow
 from domain.tenants.state import Tenant, evolve
 from domain.time import DAY_MS
+from domain.usage.statements import Sums
 from projections import usage
 from projections.quotas import quotas
-from projections.scheduling import folded
 from tests.domain import samples
 from tests.domain.cell import Cell
 from tests.domain.samples import node
@@ -54,7 +54,7 @@ def test_the_tree_shows_what_is_granted_used_and_borrowed_at_every_node() -> Non
     b, a, root, treaty = people()
     a = granted(a, slots=Quota(nominal=2, borrow=4), weight=7)
     treaty = granted(treaty, slots=Quota(nominal=2, lend=2))
-    rows = quotas(folded(cell.feed), [b, a, root, treaty])
+    rows = quotas(cell.state, [b, a, root, treaty])
     assert [(row["slot"], row["depth"], row["above"], row["kind"]) for row in rows] == [
         (3, 0, None, "root"), (2, 1, 3, "treaty"), (A, 2, 2, "tenant"), (B, 1, 3, "tenant"),
     ]  # fmt: skip
@@ -83,9 +83,9 @@ def test_open_borrowings_are_shown_on_both_sides_once_for_each_attempt() -> None
 
 def test_a_tenant_whose_scope_can_not_be_read_stands_at_the_top() -> None:
     _, a, root, _ = people()
-    rows = quotas(folded([]), [a, root])
+    rows = quotas(Scheduling(), [a, root])
     assert [(row["slot"], row["depth"], row["above"]) for row in rows] == [(3, 0, None), (A, 0, None)]
-    assert quotas(folded([]), []) == []
+    assert quotas(Scheduling(), []) == []
 
 
 metered = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), max_size=20)
@@ -97,16 +97,17 @@ def test_usage_is_the_sum_of_what_was_metered_in_all_and_by_day(given_: list[tup
     for number, (day, slot_ms, memory, fuel) in enumerate(given_):
         event = UsageMetered(execution_id=samples.EXECUTION, slot_ms=slot_ms, memory_mib_ms=memory, fuel=fuel)
         rows |= usage.project(rows, samples.recorded(event, at_ms=day * DAY_MS, leaf=number))
-    assert usage.total(rows) == {
-        "executions": len(given_), "slot_ms": sum(one[1] for one in given_),
-        "memory_mib_ms": sum(one[2] for one in given_), "fuel": sum(one[3] for one in given_),
-    }  # fmt: skip
+    assert usage.total(rows) == Sums(
+        executions=len(given_), slot_ms=sum(one[1] for one in given_),
+        memory_mib_ms=sum(one[2] for one in given_), fuel=sum(one[3] for one in given_),
+    )  # fmt: skip
     days = usage.days(rows)
-    assert [day["day"] for day in days] == [f"1970-01-0{day + 1}" for day in sorted({one[0] for one in given_})]
-    assert sum(day["fuel"] for day in days) == usage.total(rows)["fuel"]
+    highest = [max(one[0] for one in given_[: at + 1]) for at in range(len(given_))]
+    assert [day for day, _ in days] == [f"1970-01-0{day + 1}" for day in sorted(set(highest))]
+    assert sum(sums.fuel for _, sums in days) == usage.total(rows).fuel
 
 
 def test_nothing_else_counts_as_usage() -> None:
     assert usage.project({}, samples.recorded(samples.queued())) == {}
-    assert usage.total({})["executions"] == 0
+    assert usage.total({}).executions == 0
     assert usage.days({}) == []

@@ -1,6 +1,7 @@
 """The operator's view of queue and nodes is the scheduler's own state."""
 
-from projections.scheduling import folded, nodes, queue
+from domain.scheduling.state import Scheduling
+from projections.scheduling import nodes, nodes_for_tenants, queue
 from tests.domain.cell import Cell
 from tests.domain.samples import node
 from tests.domain.test_scheduling_cases import A, B, submit
@@ -21,5 +22,21 @@ def test_queue_and_nodes_show_who_waits_in_order_and_what_is_free() -> None:
     assert shown == {"n1": (0, False, "DEU"), "n2": (1, True, "FRA")}
 
 
+def test_a_tenant_sees_of_nodes_their_facts_and_that_one_is_in_doubt_but_not_what_others_showed_of_it() -> None:
+    cell = Cell().begin()
+    for name in ("calm", "lost", "false", "silent"):
+        cell.join(node(name))
+    cell.settle()
+    signs = cell.state.signs
+    signs.heard["calm"], signs.silent["silent"], signs.lost["lost"] = 0, 0, 0
+    signs.doubted.add("false")
+    shown = nodes_for_tenants(cell.state)
+    assert {row["node"]: row["standing"] for row in shown} == {
+        "calm": "in service", "false": "in doubt", "lost": "lost", "silent": "in doubt",
+    }  # fmt: skip
+    told = {"free_slots", "free_memory_bytes", "load_percent_bucket"}
+    assert all(told.isdisjoint(row) and row["country"] == "DEU" for row in shown)
+
+
 def test_an_empty_history_has_no_rows() -> None:
-    assert queue(folded([])) == [] == nodes(folded([]))
+    assert queue(Scheduling()) == [] == nodes(Scheduling())

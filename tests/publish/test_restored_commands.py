@@ -7,11 +7,13 @@ import psycopg
 import pytest
 
 from domain.statements import GOVERNANCE
-from infrastructure.client import acts
+from domain.time import DAY_MS
+from infrastructure.client import acts, disputes, offers
 from infrastructure.keys.wallet import Purpose
 from infrastructure.postgres.cluster import SUPERUSER
 from infrastructure.thaw.restored import commands_of, payloads_of
-from tests.commands.cell import CLASS, FAMILIES, FLOOD, Cell, founded
+from tests.commands.cell import CLASS, FAMILIES, FLOOD, Cell, Member, founded
+from tests.commands.court import about, court, executed
 from tests.commands.driver import Driver
 from tests.database import TestServer, postgres
 from tests.publish.restoring import opened
@@ -45,10 +47,30 @@ def everything(cell: Cell) -> None:
     acts.revoke(ledger, member.tenant, member.admins, clerk.kid, "left")
     acts.renew_credential(ledger, member.tenant, [cell.root], families=FAMILIES, resource_classes=(CLASS,))
     acts.adopt_levels(ledger, [cell.root], ["Finance"])
+    keeper = cell.wallet("Keeper")
+    offers.stand(ledger, [cell.root], keeper, pool="reserve", operator="Keeper", until_ms=cell.clock.now_ms() + DAY_MS)
+    offers.withdraw(ledger, "reserve", "Keeper", wallet=keeper)
     acts.drain_node(ledger, [cell.root], "beta", "moves")
+    _disputed(cell, member)
     other = cell.join()
     acts.cancel(ledger, other.tenant, other.admins[0], cell.submit(other))
     acts.deprecate_clause(ledger, cell.owner.tenant, cell.owner.admins, FLOOD, "old")
+
+
+def _disputed(cell: Cell, member: Member) -> None:
+    there = court(cell)
+    _, cac = executed(cell, member)
+    for decided in (True, False):
+        dispute = disputes.open_dispute(there.tenant(member), about(cac), "wrong")
+        disputes.attach(there.bench(), dispute, "gauge", b"1871,1")
+        disputes.answer(there.operator(there.operator_of(cac)), dispute, "right")
+        if decided:
+            disputes.decide(there.bench(), dispute, "upheld", "it stands")
+        else:
+            disputes.withdraw(there.tenant(member), dispute, "settled")
+    dispute = disputes.open_dispute(there.tenant(member), about(cac), "wrong")
+    disputes.answer(there.operator(there.operator_of(cac)), dispute, "right")
+    disputes.decide(there.bench(), dispute, "overturned", "wrong")
 
 
 def refused(cell: Cell, execution: str) -> None:

@@ -47,7 +47,7 @@ class Scenario:
         self.bounds = bounds
         self.submission = self.sign_submission()
 
-    def sign_submission(self, *, aud: str = ORIGIN, typ: str = jws.SUBMISSION) -> str:
+    def sign_submission(self, *, aud: str = ORIGIN, typ: str = jws.SUBMISSION, **more: str) -> str:
         """Return a submission of these inputs, signed by anybody."""
         listed = [{"commitment": commitment.hex()} for commitment in self.commitments]
         payload = {
@@ -57,6 +57,7 @@ class Scenario:
             "iat": 1,
             "exp": 2,
             "inputs": listed,
+            **more,
         }
         return jws.sign(typ, ed25519.private_key(ENTROPY.bytes(32)), payload)
 

@@ -17,7 +17,7 @@ from infrastructure.runtime.enclave import MAX_PREPARED, Enclaves
 from infrastructure.runtime.engine import ClauseEngine
 from infrastructure.runtime.messages import Completed, Faulted, decode_answer, decode_request, encode
 from infrastructure.statements import jws
-from tests.runtime.scenario import ENTROPY, HOST, ORIGIN, Scenario, clause, hostile, opened_output
+from tests.runtime.scenario import ENTROPY, HOST, ORIGIN, OUTPUT_KEY, Scenario, clause, hostile, opened_output
 
 ROWS = observations.text(observations.load("nile").rows)
 PARAMETERS = observations.parameters(1000)
@@ -260,3 +260,16 @@ def test_keys_show_nothing_of_themselves(enclaves: Enclaves) -> None:
     assert "cac_key" not in shown
     assert "hpke_key=" not in shown
     assert enclave.hpke_key.to_bytes().hex() not in shown
+
+
+def test_an_output_key_that_the_submission_does_not_name_gets_no_output(enclaves: Enclaves) -> None:
+    other = sha256(b"another").hexdigest()
+    for digest, good in ((other, False), (sha256(OUTPUT_KEY.public).hexdigest(), True)):
+        scenario = flood()
+        scenario.submission = scenario.sign_submission(output_key_digest=digest)
+        request = scenario.run(enclaves.prepare(scenario.prepare()))
+        if good:
+            assert isinstance(enclaves.run(request), Completed)
+        else:
+            with pytest.raises(MalformedError, match="another output key"):
+                enclaves.run(request)

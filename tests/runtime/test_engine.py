@@ -3,9 +3,12 @@
 import json
 import threading
 import time
+from mmap import mmap
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.bounds import Bounds
 from domain.errors import MalformedError
@@ -38,6 +41,7 @@ NILE = observations.text(observations.load("nile").rows)
         ("output_not_utf8", "output_invalid", "the output is not UTF-8 JSON"),
         ("output_flood", "output_invalid", "the output passed its bound"),
         ("output_outside", "trap", "output_write: the bytes are outside the memory"),
+        ("call_flood", "trap", "more calls of imports than a run may make"),
         ("input_outside", "trap", "input_read: the buffer is outside the memory"),
         ("outcome_unknown", "output_invalid", "the clause returned 4, which is no outcome"),
         ("simulation_failure", "simulation_failure", "the clause returned -2"),
@@ -101,26 +105,57 @@ def test_nothing_of_an_earlier_run_is_found_by_the_next(engine: ClauseEngine) ->
         assert engine.run(hostile("leftover"), [b"secret! " * 128], bounds).outcome == "PASS"
 
 
-def test_linear_memory_is_overwritten_before_it_is_given_back() -> None:
-    memory = LinearMemory(131_072)
-    assert memory.allocate(65_536, 131_072)
-    assert memory.write(0, b"secret")
-    seen: list[bytes] = []
+@given(st.sets(st.integers(0, 3 * 65_536 - 1), min_size=1, max_size=40))
+def test_linear_memory_is_overwritten_before_it_is_given_back(written: set[int]) -> None:
+    memory = LinearMemory(4 * 65_536)
+    assert memory.allocate(65_536, 2**32)
+    assert memory.grow(3 * 65_536)
+    for at in written:
+        assert memory.write(at, b"\xa5")
     held = memory._map
     assert held is not None
-    memory._map = _Watched(held, seen)  # type: ignore[assignment] # stands in for the mapping
-    memory.wipe()
-    assert seen == [bytes(65_536)]
+    seen: list[bytes] = []
+    held.pages = _Watched(held.pages, seen)  # type: ignore[assignment] # stands in for the mapping
+    spare = memory.wipe()
+    assert spare is held
+    assert seen == [bytes(4 * 65_536)]
     assert memory.read(0, 6) is None
+    again = LinearMemory(4 * 65_536, spare)
+    assert again.allocate(4 * 65_536, 2**32)
+    assert again.address()[0] == held.base
+    assert again.read(0, 4 * 65_536) == bytes(4 * 65_536)
+    held.close()
 
 
 class _Watched:
-    def __init__(self, held: object, seen: list[bytes]) -> None:
-        self._held, self._seen = held, seen
+    """Sees what is there when the pages are given back."""
+
+    def __init__(self, pages: mmap, seen: list[bytes]) -> None:
+        self._pages, self._seen = pages, seen
+
+    def madvise(self, option: int) -> None:
+        self._seen.append(self._pages[:])
+        self._pages.madvise(option)
+
+    def __getitem__(self, part: slice) -> bytes:
+        return self._pages[part]
 
     def close(self) -> None:
-        self._seen.append(self._held[:65_536])  # type: ignore[index] # an mmap
-        self._held.close()  # type: ignore[attr-defined]
+        self._pages.close()
+
+
+def test_a_mapping_of_another_size_is_not_used_again() -> None:
+    memory = LinearMemory(65_536)
+    assert memory.allocate(65_536, 2**32)
+    spare = memory.wipe()
+    assert spare is not None
+    other = LinearMemory(2 * 65_536, spare)
+    assert other.allocate(65_536, 2**32)
+    assert other.address()[2] == 2 * 65_536
+    assert spare.pages.closed
+    found = other.wipe()
+    assert found is not None
+    found.close()
 
 
 def test_fuel_output_and_memory_are_the_same_on_every_run_and_engine(engine: ClauseEngine) -> None:

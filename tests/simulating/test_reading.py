@@ -9,7 +9,8 @@ import pytest
 from domain.errors import MalformedError
 from infrastructure.simulating.inputs import read_nodes, read_workloads
 from infrastructure.simulating.lines import MAX_LINE_BYTES
-from tests.simulating.files import NODE, WORKLOAD, write
+from infrastructure.simulating.shapes import MAX_LEVELS, jobs_of
+from tests.simulating.files import NODE, WORKLOAD, workload, write
 
 NEEDED = {
     "node": {"id", "country", "operator", "vendor", "memory_bytes", "slots"},
@@ -142,3 +143,10 @@ def test_a_file_that_is_not_there_or_empty_of_nodes_is_refused(tmp_path: Path) -
     with pytest.raises(MalformedError, match="names no node"):
         read_nodes(write(tmp_path / "n", [""]))
     assert read_workloads(write(tmp_path / "none", [])) == ()
+
+
+def test_more_levels_than_can_be_told_apart_are_refused() -> None:
+    lines = [workload(id=f"w{number}", level=number) for number in range(MAX_LEVELS + 1)]
+    assert len(jobs_of(lines[1:], (), {})) == MAX_LEVELS
+    with pytest.raises(MalformedError, match="of 4098 levels"):
+        jobs_of(lines, (), {})

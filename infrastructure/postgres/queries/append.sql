@@ -17,11 +17,18 @@ ORDER BY tenant_id
 FOR NO KEY UPDATE;
 
 -- name: moved_on
--- How many guarded streams have an event after the guarded version. Their logs' heads are locked: none can come any more.
+-- How many guarded streams do not end with the guarded version: one has an event after it, or (in a database that was
+-- restored) lacks it. The first so many are guards; the others are what the batch's own events follow, and whether one
+-- of those is taken its insert tells. Their logs' heads are locked: none can come any more.
 SELECT count(*)
-FROM unnest(%(log_ids)b::uuid[], %(stream_ids)b::uuid[], %(versions)b::bigint[]) AS guard (tenant_id, stream_id, version)
-WHERE EXISTS (SELECT FROM ledger.stored_events AS e
-              WHERE e.tenant_id = guard.tenant_id AND e.stream_id = guard.stream_id AND e.version > guard.version);
+FROM unnest(%(log_ids)b::uuid[], %(stream_ids)b::uuid[], %(versions)b::bigint[])
+    WITH ORDINALITY AS guard (tenant_id, stream_id, version, place)
+WHERE (guard.place <= %(guards)s::bigint AND EXISTS (
+       SELECT FROM ledger.stored_events AS e
+              WHERE e.tenant_id = guard.tenant_id AND e.stream_id = guard.stream_id AND e.version > guard.version))
+   OR (guard.version >= 0 AND NOT EXISTS (
+       SELECT FROM ledger.stored_events AS e
+       WHERE e.tenant_id = guard.tenant_id AND e.stream_id = guard.stream_id AND e.version = guard.version));
 
 -- name: insert_commands
 -- First of all inserts: that a command is known matters more than the conflicts that follow from it.

@@ -40,6 +40,11 @@ WHERE f.log_id = %(log_id)s
   AND f.first_index < %(last)s
 ORDER BY f.first_index, e.leaf_index;
 
+-- name: entries_at
+-- A log's events at some leaf indices, in order; those that it does not have are left out.
+SELECT leaf_index, stream_id, version, topic, state, leaf_hash FROM ledger.stored_events
+WHERE tenant_id = %(log_id)s AND leaf_index = ANY(%(leaf_indices)b::bigint[]) ORDER BY leaf_index;
+
 -- name: leaf_hashes
 -- A log's leaf hashes from one leaf index up to, not including, another, in order.
 SELECT leaf_hash FROM ledger.stored_events
@@ -63,6 +68,15 @@ SELECT DISTINCT tenant_id FROM ledger.stored_events WHERE stream_id = %(stream_i
 SELECT version, topic, state FROM ledger.stored_events
 WHERE tenant_id = %(log_id)s AND stream_id = %(stream_id)s AND version > %(after)s AND version <= %(last)s
 ORDER BY version LIMIT %(limit)s;
+
+-- name: tails
+-- What several streams hold beyond versions that are known, each in order.
+SELECT tail.tenant_id, tail.stream_id, tail.version, tail.topic, tail.state, tail.leaf_index
+FROM unnest(%(log_ids)b::uuid[], %(stream_ids)b::uuid[], %(after)b::bigint[]) AS known (tenant_id, stream_id, version)
+CROSS JOIN LATERAL (
+    SELECT e.tenant_id, e.stream_id, e.version, e.topic, e.state, e.leaf_index FROM ledger.stored_events AS e
+    WHERE e.tenant_id = known.tenant_id AND e.stream_id = known.stream_id AND e.version > known.version
+    ORDER BY e.version) AS tail;
 
 -- name: stream_descending
 -- A stream's events, last first.

@@ -9,3 +9,9 @@ SELECT set_config('ledger.tenant_id', %(log_id)s::uuid::text, true);
 -- Events from one leaf index up to, not including, another, in order.
 SELECT leaf_index, stream_id, version, topic, state, leaf_hash FROM ledger.stored_events
 WHERE tenant_id = %(log_id)s AND leaf_index >= %(first)s AND leaf_index < %(last)s ORDER BY leaf_index;
+
+-- name: own_of_topic
+-- Events of a topic from one leaf index up to, not including, another, in order; so many at most.
+SELECT leaf_index, stream_id, version, topic, state, leaf_hash FROM ledger.stored_events
+WHERE tenant_id = %(log_id)s AND leaf_index >= %(first)s AND leaf_index < %(last)s AND topic = %(topic)s
+ORDER BY leaf_index LIMIT %(limit)s;

@@ -67,6 +67,23 @@ SELECT r.value FROM ledger.view_editions AS e
 JOIN ledger.view_rows AS r ON r.tenant_id = e.tenant_id AND r.projection = e.live
 WHERE e.tenant_id = %(log_id)s AND e.projection = %(family)s AND r.key = %(key)s;
 
+-- name: rows_between
+-- Rows of a log's live edition with keys in [first, last), in their order, and the one before them; so many at most.
+SELECT r.key, r.value FROM ledger.view_editions AS e
+JOIN ledger.view_rows AS r ON r.tenant_id = e.tenant_id AND r.projection = e.live
+WHERE e.tenant_id = %(log_id)s AND e.projection = %(family)s AND r.key < %(last)s AND r.key >= coalesce(
+    (SELECT b.key FROM ledger.view_rows AS b
+     WHERE b.tenant_id = e.tenant_id AND b.projection = e.live AND b.key < %(first)s ORDER BY b.key DESC LIMIT 1),
+    %(first)s)
+ORDER BY r.key LIMIT %(limit)s;
+
+-- name: rows_within
+-- Rows of a log's live edition from one key to another, both included, in order of their keys.
+SELECT r.key, r.value FROM ledger.view_editions AS e
+JOIN ledger.view_rows AS r ON r.tenant_id = e.tenant_id AND r.projection = e.live
+WHERE e.tenant_id = %(log_id)s AND e.projection = %(family)s AND r.key >= %(first)s AND r.key <= %(last)s
+ORDER BY r.key LIMIT %(limit)s;
+
 -- name: row_of_edition
 -- One row of one edition, for whoever folds it.
 SELECT value FROM ledger.view_rows WHERE tenant_id = %(log_id)s AND projection = %(edition)s AND key = %(key)s;
@@ -147,6 +164,10 @@ DELETE FROM ledger.view_faults WHERE tenant_id = %(log_id)s;
 -- name: try_lease
 -- A name that one session of all processes holds; it goes with the session.
 SELECT pg_try_advisory_lock(%(key)s);
+
+-- name: try_lease_together
+-- The same name held by several sessions, none of them alone.
+SELECT pg_try_advisory_lock_shared(%(key)s);
 
 -- name: end_lease
 -- Lets others have it.

@@ -77,6 +77,8 @@ class OurSide:
     def latencies(self, items: Sequence[Item], rate: float) -> list[float]:
         """Store events at random instants with this mean rate per second, whether earlier ones are done or not.
 
+        Only the next event of a stream waits for the one before it, as its caller would.
+
         Returns:
             Seconds from the instant at which each was due until it was durable, waiting included.
         """
@@ -97,18 +99,21 @@ class OurSide:
     async def _open_loop(self, items: Sequence[Item], rate: float) -> list[float]:
         found: list[float] = []
 
-        async def arrival(item: Item, due: float) -> None:
+        async def arrival(item: Item, due: float, before: asyncio.Task[None] | None) -> None:
+            if before is not None:
+                await before
             await self._append_one(item)
             found.append(time.perf_counter() - due)
 
         begin = time.perf_counter()
-        tasks = []
+        tasks: dict[UUID, asyncio.Task[None]] = {}
         for item, offset in zip(items, arrivals(len(items), rate), strict=True):
             wait = begin + offset - time.perf_counter()
             if wait > 0:
                 await asyncio.sleep(wait)
-            tasks.append(asyncio.create_task(arrival(item, begin + offset)))
-        await asyncio.gather(*tasks)
+            before = tasks.get(item.stream_id)
+            tasks[item.stream_id] = asyncio.create_task(arrival(item, begin + offset, before))
+        await asyncio.gather(*tasks.values())
         return found
 
     def _append(self, items: Sequence[Item]) -> None:

@@ -12,7 +12,7 @@ from infrastructure.ids import SystemIds
 from scripts.bench.append import stock
 from scripts.bench.append.ours import OurSide
 from scripts.bench.append.stock import StockSide
-from scripts.bench.append.workload import BATCH_EVENTS, CALLERS, Item, batches, single_items, unrelated_items
+from scripts.bench.append.workload import BATCH_EVENTS, CALLERS, Item, batches, interleaved_items, single_items
 from scripts.bench.rounds import alternate, percentile, repeat, rounds_of
 
 Store = Callable[[Sequence[Sequence[Item]]], float]
@@ -84,7 +84,7 @@ class Turns:
         self.latency_events = count = max(100, round(rate * self._sizes.latency_s))
 
         def one_round() -> float:
-            items = unrelated_items(self._ids, self._now_ms(), count=count)
+            items = interleaved_items(self._ids, self._now_ms(), count=count)
             return percentile(self._us.latencies(items, rate), 99) * 1000
 
         return repeat(self._sizes.rounds, one_round)

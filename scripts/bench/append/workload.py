@@ -45,9 +45,11 @@ def single_items(ids: IdSource, at_ms: int, *, lane: int, count: int) -> list[It
     return items[:count]
 
 
-def unrelated_items(ids: IdSource, at_ms: int, *, count: int) -> list[Item]:
-    """Return events that each begin a stream: in whatever order they are stored, none waits for another."""
-    return [next(_stream(ids, at_ms, tenant=number % TENANTS)) for number in range(count)]
+def interleaved_items(ids: IdSource, at_ms: int, *, count: int) -> list[Item]:
+    """Return events of streams that take turns: one event of each, then the second of each, and so on."""
+    streams = range(-(-count // STREAM_EVENTS))
+    rounds = zip(*(_stream(ids, at_ms, tenant=stream % TENANTS) for stream in streams), strict=True)
+    return [item for items in rounds for item in items][:count]
 
 
 def batches(ids: IdSource, at_ms: int, *, count: int) -> list[list[Item]]:

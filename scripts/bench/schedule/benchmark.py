@@ -19,7 +19,14 @@ from scripts.bench.metrics import Metric, Result
 from scripts.bench.rounds import alternate, rounds_of
 from scripts.bench.schedule.cell import Size
 from scripts.bench.schedule.deciding import measure_placing, measure_releases
-from scripts.bench.schedule.durable import AT_ONCE, fill, measure_durable, measure_recovery, measure_redecide
+from scripts.bench.schedule.durable import (
+    AT_ONCE,
+    fill,
+    measure_durable,
+    measure_recovery,
+    measure_redecide,
+    measure_why,
+)
 from scripts.bench.schedule.folding import measure_fold
 from scripts.bench.schedule.kueue import Found, measure_kueue, worst
 
@@ -33,6 +40,7 @@ LATE = Metric("kueue.classes_late", "classes", floor="0", less_is_better=True)
 COLOCATION = Metric("schedule.colocation_ratio", "times the rate without", floor="0.6", aim="0.8")
 FOLD = Metric("schedule.fold", "views/s", floor="60000")
 REDECIDE = Metric("schedule.redecide", "decisions/s", floor="5000")
+WHY_P99 = Metric("schedule.why_p99_ms", "ms", floor="5", less_is_better=True)
 RECOVERY = Metric("schedule.recovery_s", "s", floor="10", less_is_better=True)
 
 KUEUE = (MAKESPAN, CPU, LATE)
@@ -57,7 +65,7 @@ def measure(options: Options) -> Measured:
     )
     options.say("folding")
     fold, views = measure_fold(size)
-    decisions, durable_p99, redecide, recovery = durable
+    decisions, durable_p99, *rest = durable
     results = (
         decisions,
         durable_p99,
@@ -66,8 +74,7 @@ def measure(options: Options) -> Measured:
         *kueue.results,
         Result(COLOCATION, rate / without),
         Result(FOLD, fold),
-        redecide,
-        recovery,
+        *rest,
     )
     sizes = {
         "cell": str(size),
@@ -88,17 +95,20 @@ def _durable(size: Size, options: Options) -> tuple[tuple[Result, ...], Mapping[
         found = measure_durable(ledger, filling, size, 640 if options.quick else 6_400, options.say)
         options.say("deciding again")
         rate, again = measure_redecide(ledger)
+        why_p99, asked = measure_why(ledger, filling, options.say)
         options.say("recovery")
         recovery_s = measure_recovery(ledger, filling)
     results = (
         Result(DECISIONS, found.per_second),
         Result(DURABLE_P99, found.p99_ms),
         Result(REDECIDE, rate),
+        Result(WHY_P99, why_p99),
         Result(RECOVERY, recovery_s),
     )
     sizes = {
         "decisions": f"{found.decisions} made durable; p99 of {found.batches} batches, after {AT_ONCE} executions end",
         "redecide": f"{again} decisions",
+        "why": f"{asked} workloads asked about, without the proof",
     }
     return results, described, sizes
 
@@ -137,6 +147,6 @@ def _generators() -> list[Path]:
 
 SCHEDULE = Benchmark(
     "schedule",
-    (DECISIONS, DURABLE_P99, RELEASE_P99, DENIALS, *KUEUE, COLOCATION, FOLD, REDECIDE, RECOVERY),
+    (DECISIONS, DURABLE_P99, RELEASE_P99, DENIALS, *KUEUE, COLOCATION, FOLD, REDECIDE, WHY_P99, RECOVERY),
     measure,
 )

@@ -1,4 +1,4 @@
-"""Durable decisions on a large cell: how many, how soon, made again, and after the decider was killed.
+"""Durable decisions on a large cell: how many, how soon, made again, asked about, and after the decider was killed.
 
 Invariants:
 - The decider is the program's own, over the embedded server with fsync; every decision is sealed, hashed and stored.
@@ -21,11 +21,13 @@ from domain.message import Pending
 from domain.scheduling.state import Scheduling
 from domain.scheduling.tables import Decision
 from domain.scheduling.views import View
-from infrastructure.decider import Decider
+from infrastructure.decider import MOST_S, Decider
 from infrastructure.engine_digest import engine_digest
+from infrastructure.explaining import explain
 from infrastructure.ledger import Ledger
 from infrastructure.postgres.feed import Feed
 from infrastructure.postgres.records import Guard
+from infrastructure.projector import Projector
 from infrastructure.redeciding.replay import Replay
 from infrastructure.stored_views import StoredViews
 from scripts.bench.benchmark import Say
@@ -38,13 +40,14 @@ AT_ONCE = 16
 READY = "ready"
 _PAGE = 500
 _A_MOMENT_S = 0.02
+_ASKED = 500
 
 
 class TimedDecider(Decider):
     """Notes when each batch's first decision was begun, and when it was durable."""
 
     def __init__(self, ledger: Ledger) -> None:
-        super().__init__(ledger)
+        super().__init__(ledger, most_s=MOST_S)
         self.took_s: list[float] = []
         self.decided = 0
         self._began_s = 0.0
@@ -149,6 +152,29 @@ def measure_redecide(ledger: Ledger) -> tuple[float, int]:
     if not replay.redecided:
         raise VerificationError("nothing was decided again")
     return replay.redecided / took_s, replay.redecided
+
+
+def measure_why(ledger: Ledger, filling: Filling, say: Say) -> tuple[float, int]:
+    """Ask why for workloads that wait, run or were denied; return the 99th percentile in ms, and how many were asked.
+
+    The read models are up to date before, as a projector keeps them; that they still are is part of each answer.
+
+    Raises:
+        VerificationError: when there is nobody to ask about.
+    """
+    say("read models")
+    Projector(ledger).catch_up()
+    some = filling.submitted[:: max(len(filling.submitted) // _ASKED, 1)]
+    if not some:
+        raise VerificationError("nothing was submitted")
+    say("why")
+    took_s: list[float] = []
+    with clean_heap():
+        for prefixed_id in some:
+            began_s = time.perf_counter()
+            explain(ledger, prefixed_id)
+            took_s.append(time.perf_counter() - began_s)
+    return percentile(took_s, 99) * 1000, len(some)
 
 
 def measure_recovery(ledger: Ledger, filling: Filling) -> float:

@@ -11,17 +11,21 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from domain.bounds import Bounds
 from domain.canonical import canonical
 from domain.executions.events import RuntimeReset
-from domain.identifiers import node_stream, stream_of, workload_id
+from domain.identifiers import node_stream, offer_stream, stream_of, workload_id
 from domain.message import Event, Pending
 from domain.nodes.events import NodeEnrolled
+from domain.payloads import StoredPayload
 from domain.platform.events import AdminKey, Genesis, LevelsAdopted
 from domain.policies.facts import NodeFacts
+from domain.policies.kinds import PRIMARY
+from domain.pools.events import OfferStood
 from domain.quotas.events import BandwidthGranted, QuotaGranted
 from domain.tenants.events import PolicyAdopted, ScopeRegistered, ScopeRegisteredBelow, TenantRegistered
 from domain.time import MAX_INSTANT_MS
-from domain.workloads.events import WorkloadQueued
+from domain.workloads.events import SealedInput, TenantTag, WorkloadQueued, WorkloadSubmitted
 from infrastructure.engine_digest import engine_digest
 from infrastructure.keys.keyring import LogKind
 from infrastructure.ledger import Ledger
@@ -53,6 +57,7 @@ class Filling:
         self._governance = governance_of(size)
         self._logs: dict[Tenant, Log] = {}
         self._queued = 0
+        self.submitted: list[str] = []
 
     def found(self, say: Say) -> None:
         """Put everything in force and enrol the nodes."""
@@ -71,7 +76,12 @@ class Filling:
         for tenant, log in self._logs.items():
             events += _tenant(tenant, log, scopes, self._governance)
         self._append(events)
-        say("nodes")
+        say("offers of pools, nodes")
+        pools = sorted({(node.pool, node.operator) for node in nodes_of(self._size) if node.pool != PRIMARY})
+        self._append(
+            Pending(platform.log_id, offer_stream(pool, operator), 0, _offer(pool, operator))
+            for pool, operator in pools
+        )
         self._append(
             Pending(platform.log_id, node_stream(node.id), 0, _enrolled(node.facts())) for node in nodes_of(self._size)
         )
@@ -81,10 +91,8 @@ class Filling:
         lines = workloads_of(self._size, count, self._queued)
         self._queued += count
         now_ms = self._ledger.clock.now_ms()
-        self._append(
-            self._of_workload(job.shape.tenant, job.shape.members, now_ms)
-            for job in jobs_of(lines, self._governance.levels, self._governance.policies)
-        )
+        jobs = jobs_of(lines, self._governance.levels, self._governance.policies)
+        self._append(event for job in jobs for event in self._of_workload(job.shape.tenant, job.shape.members, now_ms))
 
     def reset(self, executions: Iterable[tuple[UUID, str, int]]) -> None:
         """End executions (log, id and version in its stream): their places are free."""
@@ -93,17 +101,40 @@ class Filling:
             for log_id, execution, version in executions
         )
 
-    def _of_workload(self, tenant: Tenant, members: Mapping[str, Any], now_ms: int) -> Pending:
+    def _of_workload(self, tenant: Tenant, members: Mapping[str, Any], now_ms: int) -> Iterator[Pending]:
         stream = self._ledger.ids.uuid(now_ms)
         told = {name: value for name, value in members.items() if name != "kind"}
         told["facts"] = {name: value for name, value in told["facts"].items() if name != "level"}
         told |= {"workload_id": workload_id(stream), "not_after_ms": MAX_INSTANT_MS}
-        return Pending(self._logs[tenant].log_id, stream, 0, WorkloadQueued.model_validate_json(canonical(told)))
+        queued, log_id = WorkloadQueued.model_validate_json(canonical(told)), self._logs[tenant].log_id
+        self.submitted.append(queued.workload_id)
+        yield Pending(log_id, stream, 0, _submission(queued))
+        yield Pending(log_id, stream, 1, queued)
 
     def _append(self, events: Iterable[Pending]) -> None:
         left = iter(events)
         while some := list(islice(left, AT_ONCE)):
             self._ledger.append(some)
+
+
+def _submission(queued: WorkloadQueued) -> WorkloadSubmitted:
+    facts = queued.facts
+    kept = StoredPayload(digest=_DIGEST, size_bytes=0, plaintext_digest=_DIGEST)
+    return WorkloadSubmitted(
+        workload_id=queued.workload_id,
+        tenant=TenantTag(dao=facts.dao, jurisdiction=facts.jurisdiction, clause_id=queued.clause_id),
+        resource_class=facts.resource_class, bounds=Bounds(**facts.bounds.model_dump()), trigger=facts.trigger,
+        tags=facts.tags, forbid_tags=facts.forbid_tags,
+        inputs=(SealedInput(commitment=_DIGEST, size_bytes=0, ciphertext_digest=_DIGEST, payload=kept),),
+        not_after_ms=queued.not_after_ms, submission=_STATEMENT, submission_digest=_DIGEST,
+    )  # fmt: skip
+
+
+def _offer(pool: str, operator: str) -> OfferStood:
+    return OfferStood(
+        number=0, pool=pool, operator=operator, kid=_KID, public_key=_KEY, slots=None,
+        memory_bytes=None, until_ms=MAX_INSTANT_MS, statement=_STATEMENT, appointed=(),
+    )  # fmt: skip
 
 
 def _own(log: Log, *events: Event) -> Iterator[Pending]:

@@ -1,0 +1,1 @@
+"""Who read: events of access."""

@@ -1,0 +1,1 @@
+"""Pools of nodes to overflow to: what their operators offer."""

@@ -1,0 +1,1 @@
+"""Subscriptions of a tenant to its own results: what is opened, chosen and delivered."""

@@ -1,0 +1,1 @@
+"""What executions used: lines and statements."""

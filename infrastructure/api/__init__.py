@@ -1,0 +1,1 @@
+"""The HTTP API: nodes' enrolment, assignments and reports; everything else comes after it."""

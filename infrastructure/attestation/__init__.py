@@ -1,0 +1,1 @@
+"""Evidence of hardware: recognised, verified against endorsements and roots, results signed."""

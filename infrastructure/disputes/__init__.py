@@ -1,0 +1,1 @@
+"""What lies behind a dispute: the entries that tell of what is involved, their proofs, and the bundle that shows it."""

@@ -1,0 +1,1 @@
+"""Delivers results to the webhooks of the tenants that they are of."""

@@ -1,0 +1,1 @@
+"""Statements of usage: made from the read model, verified against bundles, summed for operators."""

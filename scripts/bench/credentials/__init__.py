@@ -1,0 +1,1 @@
+"""Credentials: verified a second, on one core."""

@@ -1,0 +1,1 @@
+"""The benchmark of enclaves: fresh instances, whole executions, and how many live at once."""

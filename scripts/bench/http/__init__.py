@@ -1,0 +1,1 @@
+"""What nodes and auditors get of a served ledger over HTTP."""

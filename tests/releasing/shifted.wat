@@ -1,0 +1,20 @@
+;; Says its first input with every byte raised by one: what goes in and what comes out are both unmistakable.
+(module
+  (import "enclave" "input_size" (func $input_size (param i32) (result i32)))
+  (import "enclave" "input_read" (func $input_read (param i32 i32 i32 i32) (result i32)))
+  (import "enclave" "output_write" (func $output_write (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "{\"said\":\"")
+  (data (i32.const 16) "\"}")
+  (func (export "run") (result i32)
+    (local $size i32) (local $at i32)
+    (local.set $size (call $input_size (i32.const 0)))
+    (drop (call $input_read (i32.const 0) (i32.const 0) (i32.const 32) (local.get $size)))
+    (loop $next
+      (i32.store8 offset=32 (local.get $at) (i32.add (i32.load8_u offset=32 (local.get $at)) (i32.const 1)))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if $next (i32.lt_u (local.get $at) (local.get $size))))
+    (drop (call $output_write (i32.const 0) (i32.const 9)))
+    (drop (call $output_write (i32.const 32) (local.get $size)))
+    (drop (call $output_write (i32.const 16) (i32.const 2)))
+    (i32.const 0)))
